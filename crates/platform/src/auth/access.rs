@@ -1,0 +1,142 @@
+//! Who may call what, where `auth = "jwt"`. The table is one file, `config/access.toml`, compiled in: every endpoint of every service stands
+//! there once, and a test holds it against the API documents. What is not there is refused to everybody but operators and services.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use http::{HeaderMap, Method, header};
+use serde::Deserialize;
+
+use super::{Claims, Keys, Role};
+use crate::problem::{Problem, kinds};
+
+/// The table, as it is compiled in.
+pub const TABLE: &str = include_str!("../../../../config/access.toml");
+
+/// `GET /orders/{id}` → who may, besides operators and services.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(transparent)]
+pub struct Access(Arc<BTreeMap<String, Allowed>>);
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+enum Allowed {
+    Roles(BTreeSet<Role>),
+    Word(Word),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Word {
+    /// Nobody needs a token: it is public, or signed in another way.
+    Open,
+    /// Whoever has a valid token.
+    Any,
+}
+
+/// The endpoints that every service has; what operates a system must not need a token that the system issues.
+const OPEN: &[&str] = &["/health", "/health/ready", "/metrics", "/openapi.json", "/docs", "/docs/{*rest}"];
+
+impl Access {
+    /// Reads a table.
+    pub fn parse(table: &str) -> Result<Self, toml::de::Error> {
+        toml::from_str(table)
+    }
+
+    /// Whether this endpoint stands in the table.
+    #[must_use]
+    pub fn knows(&self, method: &str, route: &str) -> bool {
+        self.0.contains_key(&format!("{method} {route}"))
+    }
+
+    /// Every endpoint of the table.
+    pub fn endpoints(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
+    fn allowed(&self, method: &Method, route: &str) -> Option<&Allowed> {
+        self.0.get(&format!("{method} {route}"))
+    }
+}
+
+/// Asks for a token and looks whether its roles suffice.
+#[derive(Clone, Debug)]
+pub struct Guard {
+    pub keys: Keys,
+    pub access: Access,
+}
+
+impl Guard {
+    /// 401 without a valid token, 403 when it may not do this; the claims when it may (none where nobody needs a token).
+    pub fn admit(&self, method: &Method, route: &str, headers: &HeaderMap) -> Result<Option<Claims>, Problem> {
+        if OPEN.contains(&route) || route.starts_with("/docs") {
+            return Ok(None);
+        }
+        let allowed = self.access.allowed(method, route);
+        if allowed == Some(&Allowed::Word(Word::Open)) {
+            return Ok(None);
+        }
+        let token = headers
+            .get(header::AUTHORIZATION)
+            .and_then(|value| value.to_str().ok())
+            .and_then(|value| value.strip_prefix("Bearer "))
+            .ok_or_else(|| Problem::new(&kinds::UNAUTHENTICATED).detail("Send `Authorization: Bearer TOKEN`."))?;
+        let claims = self.keys.verify(token).map_err(|error| Problem::new(&kinds::UNAUTHENTICATED).detail(error.to_string()))?;
+        let may = claims.has(Role::Operator)
+            || claims.has(Role::Service)
+            || match allowed {
+                Some(Allowed::Word(Word::Any)) => true,
+                Some(Allowed::Roles(roles)) => roles.iter().any(|role| claims.has(*role)),
+                Some(Allowed::Word(Word::Open)) | None => false,
+            };
+        if may { Ok(Some(claims)) } else { Err(Problem::new(&kinds::FORBIDDEN).detail("None of the token's roles may do this.")) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{Clock, auth::Secret};
+
+    fn guard() -> Guard {
+        let keys = Keys::new(&Secret::new("a secret of thirty-two bytes or more").unwrap(), Clock::real()).unwrap();
+        let table = r#"
+            "GET /orders/{id}" = ["CUSTOMER", "AGENT"]
+            "POST /callback" = "open"
+            "GET /products" = "any"
+        "#;
+        Guard { keys, access: Access::parse(table).unwrap() }
+    }
+
+    fn asked(guard: &Guard, method: &Method, route: &str, role: Option<Role>) -> u16 {
+        let mut headers = HeaderMap::new();
+        if let Some(role) = role {
+            let token = guard.keys.issue("me", BTreeSet::from([role]), Duration::from_secs(60)).unwrap();
+            headers.insert(header::AUTHORIZATION, format!("Bearer {token}").parse().unwrap());
+        }
+        guard.admit(method, route, &headers).map_or_else(|problem| problem.status, |_| 200)
+    }
+
+    #[test]
+    fn who_may_may_and_nobody_else() {
+        let guard = guard();
+        let get = &Method::GET;
+        assert_eq!(asked(&guard, get, "/orders/{id}", Some(Role::Customer)), 200);
+        assert_eq!(asked(&guard, get, "/orders/{id}", Some(Role::Analyst)), 403);
+        assert_eq!(asked(&guard, get, "/orders/{id}", None), 401);
+        assert_eq!(asked(&guard, get, "/products", Some(Role::Analyst)), 200);
+        assert_eq!(asked(&guard, &Method::POST, "/callback", None), 200);
+        assert_eq!(asked(&guard, get, "/health", None), 200);
+        assert_eq!(asked(&guard, get, "/new", Some(Role::Customer)), 403, "what is not in the table is refused");
+        assert_eq!(asked(&guard, get, "/new", Some(Role::Operator)), 200);
+    }
+
+    #[test]
+    fn the_compiled_table_can_be_read() {
+        assert!(Access::parse(TABLE).unwrap().endpoints().count() > 0);
+    }
+}

@@ -1,0 +1,108 @@
+//! What the bus promises about its writer and its folder.
+
+use futures::FutureExt;
+
+use super::{
+    super::{memory::Memory, state::State, store::Change},
+    *,
+};
+
+/// A store that counts its commits and can be made to fail.
+#[derive(Default)]
+struct Stubborn {
+    memory: Memory,
+    commits: Arc<std::sync::Mutex<Vec<(usize, bool)>>>,
+    fails: Arc<std::sync::atomic::AtomicBool>,
+    gate: Arc<std::sync::Mutex<()>>,
+}
+
+impl Store for Stubborn {
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        self.memory.get(key)
+    }
+
+    fn commit(&self, changes: Vec<Change>, durable: bool) -> Result<(), StoreError> {
+        let _open = self.gate.lock().unwrap();
+        self.commits.lock().unwrap().push((changes.len(), durable));
+        if self.fails.load(std::sync::atomic::Ordering::SeqCst) {
+            return Err(StoreError::new(std::io::Error::other("the disk is gone")));
+        }
+        self.memory.commit(changes, durable)
+    }
+
+    fn scan(&self, from: &[u8], to: &[u8], limit: usize) -> Result<Vec<(Bytes, Bytes)>, StoreError> {
+        self.memory.scan(from, to, limit)
+    }
+
+    fn last_key(&self, prefix: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        self.memory.last_key(prefix)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn publishers_share_a_commit_and_its_failure() {
+    let store = Stubborn::default();
+    let (commits, fails, gate) = (store.commits.clone(), store.fails.clone(), store.gate.clone());
+    let clock = Clock::simulated();
+    let bus = Bus::with_writer(Box::new(store), clock, Faults::new(clock, Chance::seeded(1))).unwrap();
+    bus.create_topic("t", TopicSettings { partitions: 1, retention: None }).await.unwrap();
+    commits.lock().unwrap().clear();
+    for failing in [false, true] {
+        fails.store(failing, std::sync::atomic::Ordering::SeqCst);
+        let closed = gate.lock().unwrap();
+        let mut publishers: Vec<_> =
+            (0..50).map(|n| Box::pin(bus.publish(vec![outgoing("t", "k", "v"), outgoing("t", &n.to_string(), "v")]))).collect();
+        for publisher in &mut publishers {
+            assert!(publisher.as_mut().now_or_never().is_none(), "it waits for the commit");
+        }
+        drop(closed);
+        let answers = futures::future::join_all(publishers).await;
+        let made = std::mem::take(&mut *commits.lock().unwrap());
+        assert!(made.len() <= 3, "50 publishers, {} commits", made.len());
+        assert_eq!(made.iter().map(|(changes, _)| changes).sum::<usize>(), 100);
+        if failing {
+            assert!(answers.iter().all(|answer| matches!(answer, Err(BusError::Store(_)))));
+        } else {
+            let offsets: Vec<_> = answers.into_iter().flat_map(|answer| answer.unwrap()).map(|(_, offset)| offset).collect();
+            assert_eq!(offsets, (0..100).collect::<Vec<_>>(), "in the order of the calls");
+        }
+        assert_eq!(bus.end_offsets("t").unwrap(), [100]);
+    }
+    // An offset that could not be stored is not lost: the next commit takes it along, and it costs no fsync of its own.
+    let mut reader = bus.subscribe("g", &["t"], "m").await.unwrap();
+    reader.poll(1).await.unwrap();
+    reader.commit(&[Position { topic: "t".into(), partition: 0, offset: 1 }]).unwrap();
+    drop(reader);
+    fails.store(false, std::sync::atomic::Ordering::SeqCst);
+    let (shared, log) = (Arc::downgrade(&bus.shared), bus.shared.log.clone());
+    drop(bus);
+    assert!(shared.upgrade().is_none());
+    assert_eq!(State::load(log.store.as_ref()).unwrap().groups["g"].committed[&(0, 0)], 1);
+    assert_eq!(commits.lock().unwrap().last().map(|(_, durable)| *durable), Some(false));
+    assert_eq!(Arc::strong_count(&log), 1, "the writer's thread has ended");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_folder_in_use_or_damaged_is_a_clear_error() {
+    let world = World::disk();
+    world.topic("t", 1).await;
+    world.publish("t", &[("k", "1")]).await;
+    let World { bus, clock, faults, folder } = world;
+    let folder = folder.unwrap();
+    let open = || Bus::open(folder.path(), Durability::Power, clock, faults.clone());
+    assert!(matches!(open(), Err(BusError::Locked(_))));
+    drop(bus);
+    let bus = open().unwrap();
+    bus.publish(vec![outgoing("t", "k", "2")]).await.unwrap();
+    drop(bus);
+    let version = std::fs::read(folder.path().join("version")).unwrap();
+    std::fs::write(folder.path().join("version"), b"rubbish").unwrap();
+    let error = open().unwrap_err();
+    assert!(matches!(error, BusError::Damaged { .. }), "{error:?}");
+    assert!(error.to_string().contains("backup"), "{error}");
+    std::fs::write(folder.path().join("version"), version).unwrap();
+    assert_eq!(open().unwrap().end_offsets("t").unwrap(), [2]);
+    let file = folder.path().join("file");
+    std::fs::write(&file, b"not a folder").unwrap();
+    assert!(matches!(Bus::open(&file, Durability::Power, clock, faults.clone()), Err(BusError::Open { .. })));
+}

@@ -1,0 +1,138 @@
+//! Rows into structs, by the name of the column. A column of another type than asked for is an error that names it, never a guess.
+
+use std::str::FromStr;
+
+use rusqlite::types::ValueRef;
+use serde::de::DeserializeOwned;
+use types::{Timestamp, id::Uuid};
+
+use super::DbError;
+
+/// What stands in one column of one row, whatever the engine.
+#[derive(Clone, Copy, Debug)]
+pub enum Cell<'r> {
+    Null,
+    Integer(i64),
+    Text(&'r str),
+    Bytes(&'r [u8]),
+}
+
+/// One row of an answer.
+#[derive(Debug)]
+pub struct Row<'r> {
+    row: &'r rusqlite::Row<'r>,
+}
+
+/// A struct that a row can be read into.
+pub trait FromRow: Sized {
+    fn from_row(row: &Row<'_>) -> Result<Self, DbError>;
+}
+
+/// A type that a column can be read into.
+pub trait Column: Sized {
+    fn from_cell(cell: Cell<'_>) -> Result<Self, String>;
+}
+
+impl<'r> Row<'r> {
+    pub(super) const fn new(row: &'r rusqlite::Row<'r>) -> Self {
+        Self { row }
+    }
+
+    pub fn get<T: Column>(&self, column: &str) -> Result<T, DbError> {
+        let told = |reason: String| DbError::Column { column: column.to_owned(), reason };
+        T::from_cell(self.cell(column)?).map_err(told)
+    }
+
+    /// An id of any kind.
+    pub fn id<T: From<Uuid>>(&self, column: &str) -> Result<T, DbError> {
+        self.get::<Uuid>(column).map(T::from)
+    }
+
+    pub fn optional_id<T: From<Uuid>>(&self, column: &str) -> Result<Option<T>, DbError> {
+        Ok(self.get::<Option<Uuid>>(column)?.map(T::from))
+    }
+
+    /// Text that is read by its type: a state, a currency, a SKU.
+    pub fn parse<T: FromStr<Err: std::fmt::Display>>(&self, column: &str) -> Result<T, DbError> {
+        let text: String = self.get(column)?;
+        text.parse().map_err(|error: T::Err| DbError::Column { column: column.to_owned(), reason: error.to_string() })
+    }
+
+    /// JSON into the type that it was written from.
+    pub fn json<T: DeserializeOwned>(&self, column: &str) -> Result<T, DbError> {
+        let told = |reason: String| DbError::Column { column: column.to_owned(), reason };
+        match self.cell(column)? {
+            Cell::Text(text) => serde_json::from_str(text).map_err(|error| told(error.to_string())),
+            other => Err(told(format!("expected JSON, found {other:?}"))),
+        }
+    }
+
+    /// The first column, whatever its name: for `SELECT count(*)`.
+    pub fn first<T: Column>(&self) -> Result<T, DbError> {
+        let told = |reason: String| DbError::Column { column: "the first".to_owned(), reason };
+        T::from_cell(cell_of(self.row.get_ref(0).map_err(|error| told(error.to_string()))?).map_err(told)?).map_err(told)
+    }
+
+    fn cell(&self, column: &str) -> Result<Cell<'_>, DbError> {
+        let told = |reason: String| DbError::Column { column: column.to_owned(), reason };
+        cell_of(self.row.get_ref(column).map_err(|error| told(error.to_string()))?).map_err(told)
+    }
+}
+
+fn cell_of(value: ValueRef<'_>) -> Result<Cell<'_>, String> {
+    match value {
+        ValueRef::Null => Ok(Cell::Null),
+        ValueRef::Integer(number) => Ok(Cell::Integer(number)),
+        ValueRef::Text(text) => std::str::from_utf8(text).map(Cell::Text).map_err(|error| error.to_string()),
+        ValueRef::Blob(bytes) => Ok(Cell::Bytes(bytes)),
+        ValueRef::Real(_) => Err("a floating point number, which no column of ours holds".into()),
+    }
+}
+
+impl<T: Column> Column for Option<T> {
+    fn from_cell(cell: Cell<'_>) -> Result<Self, String> {
+        match cell {
+            Cell::Null => Ok(None),
+            other => T::from_cell(other).map(Some),
+        }
+    }
+}
+
+macro_rules! column {
+    ($($type:ty, $what:literal, $($pattern:pat => $convert:expr),+;)*) => {$(
+        impl Column for $type {
+            fn from_cell(cell: Cell<'_>) -> Result<Self, String> {
+                match cell {
+                    $($pattern => $convert,)+
+                    other => Err(format!("expected {}, found {other:?}", $what)),
+                }
+            }
+        }
+    )*};
+}
+
+column! {
+    i64, "an integer", Cell::Integer(number) => Ok(number);
+    u64, "a count", Cell::Integer(number) => u64::try_from(number).map_err(|_| format!("{number} is negative"));
+    u32, "a count", Cell::Integer(number) => u32::try_from(number).map_err(|_| format!("{number} does not fit"));
+    u16, "a small count", Cell::Integer(number) => u16::try_from(number).map_err(|_| format!("{number} does not fit"));
+    bool, "a yes or no", Cell::Integer(number) => Ok(number != 0);
+    String, "text", Cell::Text(text) => Ok(text.to_owned());
+    Vec<u8>, "bytes", Cell::Bytes(bytes) => Ok(bytes.to_vec());
+    Uuid, "an id", Cell::Bytes(bytes) => Uuid::from_slice(bytes).map_err(|error| error.to_string());
+    Timestamp, "a time", Cell::Integer(micros) => Ok(Timestamp::from_micros(micros));
+    serde_json::Value, "JSON", Cell::Text(text) => serde_json::from_str(text).map_err(|error| error.to_string());
+    types::Quantity, "a quantity", Cell::Integer(number) => types::Quantity::try_from(number).map_err(|error| error.to_string());
+}
+
+/// A single column of its own: `SELECT count(*)`, `SELECT id`.
+macro_rules! scalar {
+    ($($type:ty),*) => {$(
+        impl FromRow for $type {
+            fn from_row(row: &Row<'_>) -> Result<Self, DbError> {
+                row.first()
+            }
+        }
+    )*};
+}
+scalar!(i64, u64, u32, bool, String, Vec<u8>, Uuid, Timestamp, serde_json::Value, Option<i64>, Option<Timestamp>, Option<String>);

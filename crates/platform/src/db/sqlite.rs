@@ -1,0 +1,336 @@
+//! SQLite, twice: inline in memory for a simulated world, and in a file behind one writer thread that lets whatever has queued up
+//! share a commit, with a pool of readers beside it.
+
+use std::{
+    future::Future,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::{Path, PathBuf},
+    pin::pin,
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
+    task::{Context, Poll, Waker},
+};
+
+use rand::RngExt;
+use rusqlite::{Connection, ErrorCode};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+use super::{Counters, DbError, Durability, Tx};
+use crate::chance::{Chance, Stream};
+
+/// How many transactions share a commit at most.
+const MAX_BATCH: usize = 256;
+/// How many may wait for the writer before a caller waits to be let in.
+const MAX_QUEUE: usize = 4_096;
+const READERS: usize = 4;
+const STATEMENTS_KEPT: usize = 128;
+/// Of the work in a simulated world, one in so many is run twice, as after a serialization failure.
+const RERUN_ONE_IN: u32 = 64;
+
+type Job = Box<dyn FnOnce(&Connection, &Counters) -> Done + Send>;
+
+/// What became of one job of a batch: told to its caller once the fate of the commit is known.
+struct Done {
+    /// Whether the work wants its changes kept.
+    kept: bool,
+    tell: Box<dyn FnOnce(Result<(), DbError>) + Send>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Engine {
+    Inline(Arc<Mutex<Inline>>),
+    File(Arc<File>),
+}
+
+#[derive(Debug)]
+pub(super) struct Inline {
+    connection: Connection,
+    reruns: Stream,
+}
+
+#[derive(Debug)]
+pub(super) struct File {
+    jobs: mpsc::Sender<Job>,
+    readers: Mutex<Vec<Connection>>,
+    free_readers: Semaphore,
+    path: PathBuf,
+}
+
+impl Engine {
+    pub(super) fn in_memory(service: &'static str, chance: Chance) -> Result<Self, DbError> {
+        let told = |source: rusqlite::Error| open_error(service, Path::new(":memory:"), &source);
+        let connection = Connection::open_in_memory().map_err(told)?;
+        connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
+        let reruns = chance.stream(service, "db", "reruns");
+        Ok(Self::Inline(Arc::new(Mutex::new(Inline { connection, reruns }))))
+    }
+
+    pub(super) fn on_disk(service: &'static str, path: &Path, durability: Durability, counters: Arc<Counters>) -> Result<Self, DbError> {
+        let told = |source: rusqlite::Error| open_error(service, path, &source);
+        let connection = open(path).map_err(told)?;
+        connection.pragma_update(None, "journal_mode", "WAL").map_err(told)?;
+        let synchronous = match durability {
+            Durability::Power => "FULL",
+            Durability::Process => "NORMAL",
+        };
+        connection.pragma_update(None, "synchronous", synchronous).map_err(told)?;
+        // A corrupted file is told at the start, not at the first order.
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())).map_err(told)?;
+        let (jobs, queue) = mpsc::channel(MAX_QUEUE);
+        // The one writer of a file; no simulated world has a file.
+        std::thread::Builder::new()
+            .name(format!("{service}-writer"))
+            .stack_size(512 * 1024)
+            .spawn(move || write_batches(&connection, queue, &counters))
+            .map_err(|error| DbError::Open { service, path: path.display().to_string(), reason: error.to_string() })?;
+        Ok(Self::File(Arc::new(File { jobs, readers: Mutex::default(), free_readers: Semaphore::new(READERS), path: path.to_owned() })))
+    }
+
+    pub(super) async fn write<T, E>(
+        &self,
+        counters: &Counters,
+        work: impl AsyncFn(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<DbError> + Send + 'static,
+    {
+        match self {
+            Self::Inline(inline) => {
+                // A crash may fall before the commit or after it, never into it.
+                tokio::task::yield_now().await;
+                let answer = write_inline(&mut inline.lock().unwrap_or_else(PoisonError::into_inner), counters, &work);
+                tokio::task::yield_now().await;
+                answer
+            }
+            Self::File(file) => {
+                let (reply, answer) = oneshot::channel();
+                let job: Job = Box::new(move |connection, counters| run_job(connection, counters, &work, reply));
+                if file.jobs.send(job).await.is_err() {
+                    return Err(DbError::Unavailable("its writer has ended".into()).into());
+                }
+                answer.await.unwrap_or_else(|_| Err(DbError::Unavailable("its writer has ended".into()).into()))
+            }
+        }
+    }
+
+    pub(super) async fn read<T, E>(&self, counters: &Counters, work: impl AsyncFnOnce(&mut Tx<'_>) -> Result<T, E>) -> Result<T, E>
+    where
+        E: From<DbError>,
+    {
+        match self {
+            Self::Inline(inline) => {
+                tokio::task::yield_now().await;
+                let inline = inline.lock().unwrap_or_else(PoisonError::into_inner);
+                recover_from_panic(&inline.connection)?;
+                snapshot(&inline.connection, counters, work)
+            }
+            Self::File(file) => {
+                let Ok(_permit) = file.free_readers.acquire().await else {
+                    return Err(DbError::Unavailable("it is being closed".into()).into());
+                };
+                let idle = file.readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
+                let connection = match idle {
+                    Some(connection) => connection,
+                    None => open_reader(&file.path).map_err(|source| DbError::Unavailable(source.to_string()))?,
+                };
+                let answer = snapshot(&connection, counters, work);
+                file.readers.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+                answer
+            }
+        }
+    }
+}
+
+fn write_inline<T, E: From<DbError>>(
+    inline: &mut Inline,
+    counters: &Counters,
+    work: &impl AsyncFn(&mut Tx<'_>) -> Result<T, E>,
+) -> Result<T, E> {
+    let again = inline.reruns.random_ratio(1, RERUN_ONE_IN);
+    let connection = &inline.connection;
+    if !connection.is_autocommit() {
+        recover_from_panic(connection)?;
+    }
+    if again {
+        run(connection, "BEGIN")?;
+        let mut tx = Tx { connection, counters, wakes: Vec::new(), reads_only: false };
+        let first = run_to_end(work(&mut tx));
+        run(connection, "ROLLBACK")?;
+        drop(first);
+    }
+    run(connection, "BEGIN")?;
+    let mut tx = Tx { connection, counters, wakes: Vec::new(), reads_only: false };
+    let answer = run_to_end(work(&mut tx));
+    let wakes = std::mem::take(&mut tx.wakes);
+    if answer.is_ok() {
+        run(connection, "COMMIT")?;
+        counters.commits.fetch_add(1, Ordering::Relaxed);
+        wakes.iter().for_each(|whom| whom.notify_one());
+    } else if !connection.is_autocommit() {
+        run(connection, "ROLLBACK")?;
+    }
+    answer
+}
+
+fn snapshot<T, E: From<DbError>>(
+    connection: &Connection,
+    counters: &Counters,
+    work: impl AsyncFnOnce(&mut Tx<'_>) -> Result<T, E>,
+) -> Result<T, E> {
+    run(connection, "BEGIN")?;
+    let mut tx = Tx { connection, counters, wakes: Vec::new(), reads_only: true };
+    let answer = run_to_end(work(&mut tx));
+    run(connection, "COMMIT")?;
+    answer
+}
+
+/// Inline work that panicked has left its transaction open; nothing of it is kept.
+fn recover_from_panic(connection: &Connection) -> Result<(), DbError> {
+    if connection.is_autocommit() { Ok(()) } else { run(connection, "ROLLBACK") }
+}
+
+/// One job as a savepoint of the batch: its own failure undoes its own changes only.
+fn run_job<T, E>(
+    connection: &Connection,
+    counters: &Counters,
+    work: &impl AsyncFn(&mut Tx<'_>) -> Result<T, E>,
+    reply: oneshot::Sender<Result<T, E>>,
+) -> Done
+where
+    T: Send + 'static,
+    E: From<DbError> + Send + 'static,
+{
+    let mut wakes = Vec::new();
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        run(connection, "SAVEPOINT job")?;
+        let mut tx = Tx { connection, counters, wakes: Vec::new(), reads_only: false };
+        let answer = run_to_end(work(&mut tx));
+        wakes = std::mem::take(&mut tx.wakes);
+        answer
+    }))
+    .unwrap_or_else(|_| Err(DbError::Panicked.into()));
+    // When the engine has rolled the whole transaction back (a full disk, say) there is no savepoint to end; the batch is lost.
+    let ended = if connection.is_autocommit() {
+        Err(DbError::Unavailable("the shared commit was rolled back".into()))
+    } else if outcome.is_ok() {
+        run(connection, "RELEASE job")
+    } else {
+        run(connection, "ROLLBACK TO job").and_then(|()| run(connection, "RELEASE job"))
+    };
+    let outcome = match ended {
+        Ok(()) => outcome,
+        Err(error) => outcome.and(Err(error.into())),
+    };
+    Done {
+        kept: outcome.is_ok(),
+        tell: Box::new(move |commit| {
+            let answer = match commit {
+                Ok(()) => outcome,
+                // What the work refused by itself stays refused; what it wanted kept is lost with the commit.
+                Err(error) => outcome.and(Err(error.into())),
+            };
+            if answer.is_ok() {
+                wakes.iter().for_each(|whom| whom.notify_one());
+            }
+            drop(reply.send(answer));
+        }),
+    }
+}
+
+/// The writer's life: take what has queued up, run it in one transaction, commit, tell everybody.
+fn write_batches(connection: &Connection, mut queue: mpsc::Receiver<Job>, counters: &Counters) {
+    while let Some(first) = queue.blocking_recv() {
+        let mut done = Vec::new();
+        let mut commit = run(connection, "BEGIN IMMEDIATE");
+        let mut next = Some(first);
+        while let Some(job) = next.take() {
+            if commit.is_ok() {
+                done.push(job(connection, counters));
+                if connection.is_autocommit() {
+                    commit = Err(DbError::Unavailable("the shared commit was rolled back".into()));
+                }
+            } else {
+                // Not run at all: its caller is told that the writer is not there, and may try again.
+                drop(job);
+            }
+            if done.len() < MAX_BATCH {
+                next = queue.try_recv().ok();
+            }
+        }
+        if commit.is_ok() {
+            commit = if done.iter().any(|job| job.kept) {
+                counters.commits.fetch_add(1, Ordering::Relaxed);
+                run(connection, "COMMIT")
+            } else {
+                run(connection, "ROLLBACK")
+            };
+        }
+        if commit.is_err() && !connection.is_autocommit() {
+            // Nothing more can be done with a transaction that neither commits nor rolls back; the next BEGIN will say so.
+            drop(run(connection, "ROLLBACK"));
+        }
+        for job in done {
+            (job.tell)(match &commit {
+                Ok(()) => Ok(()),
+                Err(DbError::Full) => Err(DbError::Full),
+                Err(error) => Err(DbError::Unavailable(error.to_string())),
+            });
+        }
+    }
+}
+
+/// Polls once: work that awaits only its transaction is always ready.
+fn run_to_end<T, E: From<DbError>>(work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+    match pin!(work).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(answer) => answer,
+        #[expect(clippy::panic, reason = "a programmer's mistake that every test of the service would show: no network in a transaction")]
+        Poll::Pending => panic!("work in a transaction awaited something other than its transaction"),
+    }
+}
+
+fn open(path: &Path) -> rusqlite::Result<Connection> {
+    let connection = Connection::open(path)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
+    connection.busy_timeout(std::time::Duration::from_secs(5))?;
+    Ok(connection)
+}
+
+fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
+    let connection = open(path)?;
+    connection.pragma_update(None, "query_only", true)?;
+    Ok(connection)
+}
+
+fn run(connection: &Connection, statement: &str) -> Result<(), DbError> {
+    let told = |source| error(statement, source);
+    let mut prepared = connection.prepare_cached(statement).map_err(told)?;
+    prepared.raw_execute().map(|_| ()).map_err(told)
+}
+
+fn open_error(service: &'static str, path: &Path, source: &rusqlite::Error) -> DbError {
+    DbError::Open { service, path: path.display().to_string(), reason: source.to_string() }
+}
+
+/// The engine's error in our words.
+pub(super) fn error(statement: &str, source: rusqlite::Error) -> DbError {
+    match source.sqlite_error_code() {
+        Some(ErrorCode::ConstraintViolation) if is_unique(&source) => DbError::Unique(source.to_string()),
+        Some(ErrorCode::DiskFull) => DbError::Full,
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::SystemIoFailure | ErrorCode::ReadOnly) => {
+            DbError::Unavailable(source.to_string())
+        }
+        _ => DbError::Statement { statement: head(statement), source },
+    }
+}
+
+fn is_unique(source: &rusqlite::Error) -> bool {
+    use rusqlite::ffi::{SQLITE_CONSTRAINT_PRIMARYKEY, SQLITE_CONSTRAINT_ROWID, SQLITE_CONSTRAINT_UNIQUE};
+    source.sqlite_error().is_some_and(|error| {
+        matches!(error.extended_code, SQLITE_CONSTRAINT_UNIQUE | SQLITE_CONSTRAINT_PRIMARYKEY | SQLITE_CONSTRAINT_ROWID)
+    })
+}
+
+/// The beginning of a statement, for an error.
+pub(super) fn head(statement: &str) -> String {
+    statement.split_whitespace().take(12).collect::<Vec<_>>().join(" ")
+}

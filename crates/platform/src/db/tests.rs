@@ -1,0 +1,195 @@
+//! The promises of `Db`, on both of its bodies.
+
+use std::sync::atomic::Ordering;
+
+use super::*;
+use crate::Clock;
+
+fn faults() -> Faults {
+    Faults::new(Clock::real(), Chance::seeded(1))
+}
+
+fn on_disk(folder: &tempfile::TempDir) -> Db {
+    Db::open("test", &folder.path().join("test.db"), Durability::Power, faults()).unwrap()
+}
+
+fn migrations() -> Vec<Migration> {
+    let step = |number, name, up: &str, down: &str| Migration { number, name, up: up.into(), down: down.into() };
+    vec![
+        step(1, "notes", "CREATE TABLE notes (id INTEGER PRIMARY KEY, text TEXT NOT NULL) STRICT", "DROP TABLE notes"),
+        step(2, "tags", "CREATE TABLE tags (tag TEXT PRIMARY KEY) STRICT", "DROP TABLE tags"),
+    ]
+}
+
+async fn insert(db: &Db, id: i64) -> Result<(), DbError> {
+    db.write(async move |tx: &mut Tx<'_>| {
+        tx.execute("INSERT INTO notes (id, text) VALUES (?, ?)", values![id, "x"]).await?;
+        Ok(())
+    })
+    .await
+}
+
+async fn count(db: &Db) -> i64 {
+    db.read(async |tx: &mut Tx<'_>| tx.fetch_one::<i64>("SELECT count(*) FROM notes", vec![]).await).await.unwrap()
+}
+
+/// Runs a check on SQLite in memory and on SQLite in a file.
+async fn on_both(check: impl AsyncFn(Db)) {
+    let db = Db::in_memory("test", Chance::seeded(1), faults()).unwrap();
+    db.migrate(&migrations()).await.unwrap();
+    check(db).await;
+    let folder = tempfile::tempdir().unwrap();
+    let db = on_disk(&folder);
+    db.migrate(&migrations()).await.unwrap();
+    check(db).await;
+}
+
+#[tokio::test]
+async fn an_error_of_the_work_undoes_the_work() {
+    on_both(async |db| {
+        let refused: Result<(), DbError> = db
+            .write(async |tx: &mut Tx<'_>| {
+                tx.execute("INSERT INTO notes (id, text) VALUES (1, 'x')", vec![]).await?;
+                Err(DbError::NoRow("on purpose".into()))
+            })
+            .await;
+        assert!(matches!(refused, Err(DbError::NoRow(_))));
+        assert_eq!(count(&db).await, 0);
+        insert(&db, 1).await.unwrap();
+        assert!(matches!(insert(&db, 1).await, Err(DbError::Unique(_))));
+        assert_eq!(count(&db).await, 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_panic_in_the_work_stays_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let db = on_disk(&folder);
+    db.migrate(&migrations()).await.unwrap();
+    let panicked: Result<(), DbError> = db
+        .write(async |tx: &mut Tx<'_>| {
+            tx.execute("INSERT INTO notes (id, text) VALUES (1, 'x')", vec![]).await?;
+            panic!("on purpose")
+        })
+        .await;
+    assert!(matches!(panicked, Err(DbError::Panicked)));
+    insert(&db, 2).await.unwrap();
+    assert_eq!(count(&db).await, 1);
+}
+
+#[tokio::test]
+async fn a_reader_changes_nothing() {
+    on_both(async |db| {
+        let refused = db.read(async |tx: &mut Tx<'_>| tx.execute("DELETE FROM notes", vec![]).await).await;
+        assert!(refused.is_err());
+        insert(&db, 1).await.unwrap();
+        assert_eq!(count(&db).await, 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn many_writes_share_a_commit_and_each_keeps_its_own_fate() {
+    let folder = tempfile::tempdir().unwrap();
+    let db = on_disk(&folder);
+    db.migrate(&migrations()).await.unwrap();
+    let before = db.counters().commits.load(Ordering::Relaxed);
+    // Each id twice: one of the two must be refused, the other kept.
+    let answers = futures::future::join_all((0..400).map(|n| insert(&db, n / 2))).await;
+    assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 200);
+    assert_eq!(count(&db).await, 200);
+    let commits = db.counters().commits.load(Ordering::Relaxed) - before;
+    assert!(commits < 100, "400 writes took {commits} commits");
+}
+
+#[tokio::test]
+async fn work_is_run_again_now_and_then_in_a_simulation() {
+    let db = Db::in_memory("test", Chance::seeded(1), faults()).unwrap();
+    db.migrate(&migrations()).await.unwrap();
+    let runs = Arc::new(AtomicU64::new(0));
+    for _ in 0..1_000 {
+        let runs = runs.clone();
+        db.write(async move |_: &mut Tx<'_>| -> Result<(), DbError> {
+            runs.fetch_add(1, Ordering::Relaxed);
+            Ok(())
+        })
+        .await
+        .unwrap();
+    }
+    assert!((1_005..1_040).contains(&runs.load(Ordering::Relaxed)), "{runs:?}");
+}
+
+#[tokio::test]
+async fn what_waits_is_told_after_the_commit_only() {
+    on_both(async |db| {
+        let bell = Arc::new(Notify::new());
+        let ringer = bell.clone();
+        let _: Result<(), DbError> = db
+            .write(async move |tx: &mut Tx<'_>| {
+                tx.wake_after_commit(&ringer);
+                Err(DbError::Full)
+            })
+            .await;
+        assert!(futures::FutureExt::now_or_never(bell.notified()).is_none(), "told of a commit that did not happen");
+        let ringer = bell.clone();
+        db.write(async move |tx: &mut Tx<'_>| -> Result<(), DbError> {
+            tx.wake_after_commit(&ringer);
+            Ok(())
+        })
+        .await
+        .unwrap();
+        bell.notified().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn migrations_go_up_and_down_and_know_a_newer_store() {
+    on_both(async |db| {
+        db.migrate(&migrations()).await.unwrap();
+        db.migrate_down(&migrations(), 1).await.unwrap();
+        assert!(db.run_script("SELECT * FROM tags").await.is_err());
+        db.migrate(&migrations()).await.unwrap();
+        db.run_script("INSERT INTO tags VALUES ('a')").await.unwrap();
+        let older = &migrations()[..1];
+        assert!(matches!(db.migrate(older).await, Err(DbError::Newer { found: 2, known: 1, .. })));
+        let mut changed = migrations();
+        changed[0].up.push_str(" -- changed");
+        assert!(matches!(db.migrate(&changed).await, Err(DbError::MigrationChanged { number: 1, .. })));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_was_answered_is_there_after_reopening() {
+    let folder = tempfile::tempdir().unwrap();
+    let db = on_disk(&folder);
+    db.migrate(&migrations()).await.unwrap();
+    insert(&db, 7).await.unwrap();
+    drop(db);
+    let db = on_disk(&folder);
+    db.migrate(&migrations()).await.unwrap();
+    assert_eq!(count(&db).await, 1);
+}
+
+#[test]
+fn a_file_that_is_no_database_is_told_at_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("test.db");
+    std::fs::write(&path, vec![b'x'; 4_096]).unwrap();
+    let refused = Db::open("test", &path, Durability::Power, faults());
+    assert!(matches!(refused, Err(DbError::Open { .. })), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_store_that_fails_says_so_and_keeps_nothing() {
+    use crate::fault::{Fault, Rule, Scope};
+    let faults = faults();
+    let db = Db::in_memory("test", Chance::seeded(1), faults.clone()).unwrap();
+    db.migrate(&migrations()).await.unwrap();
+    faults.set("store.commit", Fault { rule: Rule::Fail, share: 1.0, millis: 0, scope: Scope::default(), for_seconds: None }).unwrap();
+    assert!(matches!(insert(&db, 1).await, Err(DbError::Unavailable(_))));
+    faults.clear(None);
+    assert_eq!(count(&db).await, 0);
+}

@@ -1,0 +1,60 @@
+//! Events, from the transaction that makes them to the transaction that takes them.
+//!
+//! An event is published if and only if its transaction committed: it is a row of the service's outbox, written in that transaction
+//! ([`Outbox::add`]), and one relay ([`Relay`]) carries the rows to the bus in order, woken by the commit. A consumer takes an event
+//! once: the note that it did (its inbox row) is written in the transaction of its effect ([`taking`]). Between the two an event may be
+//! delivered twice or late; neither shows.
+//!
+//! Names and headers: `contracts.md`'s CloudEvents in the Kafka binding, Avro in the Confluent wire format.
+
+mod inbox;
+mod outbox;
+
+use apache_avro::AvroSchema;
+pub use inbox::{Consumer, Received, direct, taking};
+pub use outbox::{Outbox, Relay};
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::db::Migration;
+
+/// What is announced: a struct whose schema is registered under `TOPIC-value`, keyed by the aggregate it tells about.
+pub trait Event: Serialize + DeserializeOwned + AvroSchema + Clone + Send + Sync + 'static {
+    /// The topic, which is also the event's type: `order.status.changed.v1`.
+    const TOPIC: &'static str;
+
+    /// The id of the aggregate. Events of one key are delivered in the order in which they were committed.
+    fn key(&self) -> String;
+}
+
+/// The numbers of the platform's migrations; a service's own start at 1.
+const OUTBOX_MIGRATION: i64 = -2;
+const INBOX_MIGRATION: i64 = -1;
+
+/// The tables `SERVICE_outbox` and `SERVICE_inbox`.
+#[must_use]
+pub fn migrations(service: &str) -> Vec<Migration> {
+    vec![
+        Migration {
+            number: OUTBOX_MIGRATION,
+            name: "outbox",
+            up: format!(
+                "CREATE TABLE {service}_outbox (
+                    seq INTEGER PRIMARY KEY AUTOINCREMENT, event_id BLOB NOT NULL UNIQUE, topic TEXT NOT NULL, key TEXT NOT NULL,
+                    payload BLOB NOT NULL, traceparent TEXT, correlation_id TEXT, status TEXT NOT NULL,
+                    created_at INTEGER NOT NULL, sent_at INTEGER) STRICT;
+                 CREATE INDEX {service}_outbox_pending ON {service}_outbox (seq) WHERE status = 'PENDING';"
+            ),
+            down: format!("DROP TABLE {service}_outbox"),
+        },
+        Migration {
+            number: INBOX_MIGRATION,
+            name: "inbox",
+            up: format!(
+                "CREATE TABLE {service}_inbox (
+                    seq INTEGER PRIMARY KEY AUTOINCREMENT, consumer TEXT NOT NULL, event_id BLOB NOT NULL, key TEXT NOT NULL, at INTEGER NOT NULL,
+                    UNIQUE (consumer, event_id)) STRICT"
+            ),
+            down: format!("DROP TABLE {service}_inbox"),
+        },
+    ]
+}

@@ -1,0 +1,179 @@
+//! The consuming side: typed handlers over the bus.
+
+use std::{marker::PhantomData, sync::Arc};
+
+use futures::future::BoxFuture;
+use types::{EventId, Timestamp, id::Uuid};
+
+use super::Event;
+use crate::{
+    bus::Delivery,
+    clock::Clock,
+    consumer::{Handler, HandlerError},
+    db::{Db, DbError, Tx},
+    schema::{Codec, SchemaError},
+    service::Env,
+    telemetry::context::{Context, Contexts},
+    values,
+};
+
+/// An event that has arrived.
+#[derive(Clone, Debug)]
+pub struct Received<E> {
+    pub event: E,
+    pub id: EventId,
+    /// When it was committed by whoever tells it.
+    pub at: Timestamp,
+    pub key: String,
+    pub context: Context,
+}
+
+/// One topic that a service listens to.
+#[derive(Clone)]
+pub struct Consumer {
+    pub topic: &'static str,
+    pub handler: Arc<dyn Handler>,
+}
+
+impl std::fmt::Debug for Consumer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Consumer({})", self.topic)
+    }
+}
+
+impl From<DbError> for HandlerError {
+    /// A store that does not answer may answer later. Whatever else it says it may say of this event only; so it is tried again a few
+    /// times before the event is set aside.
+    fn from(error: DbError) -> Self {
+        Self::Retry(error.to_string())
+    }
+}
+
+/// Listens to an event whose effect is a transaction of `db`: the note that it was taken is committed with the effect. A batch of
+/// events shares a transaction; when one of them fails, each is tried by itself.
+pub fn taking<E: Event>(
+    env: &Env,
+    effect: impl AsyncFn(&mut Tx<'_>, &Received<E>) -> Result<(), HandlerError> + Send + Sync + 'static,
+) -> Result<Consumer, SchemaError> {
+    let (db, service) = (env.db(), env.service);
+    let handler = Transactional {
+        db,
+        clock: env.clock,
+        contexts: env.contexts.clone(),
+        codec: Codec::<E>::register(&env.registry, &format!("{}-value", E::TOPIC))?,
+        note: format!("INSERT INTO {service}_inbox (consumer, event_id, key, at) VALUES (?, ?, ?, ?)").into(),
+        effect: Arc::new(effect),
+    };
+    Ok(Consumer { topic: E::TOPIC, handler: Arc::new(handler) })
+}
+
+/// Listens to an event whose effect is not a transaction of ours (a store that has none, a call): the effect itself must be one that a
+/// repeat does not change.
+pub fn direct<E: Event>(
+    env: &Env,
+    effect: impl Fn(Received<E>) -> BoxFuture<'static, Result<(), HandlerError>> + Send + Sync + 'static,
+) -> Result<Consumer, SchemaError> {
+    let codec = Codec::<E>::register(&env.registry, &format!("{}-value", E::TOPIC))?;
+    Ok(Consumer { topic: E::TOPIC, handler: Arc::new(Direct { codec, contexts: env.contexts.clone(), effect, event: PhantomData }) })
+}
+
+fn read<E: Event>(codec: &Codec<E>, contexts: &Contexts, delivery: &Delivery) -> Result<Received<E>, HandlerError> {
+    let poison = |what: String| HandlerError::Poison(what);
+    let event = codec.decode(&delivery.value).map_err(|error| poison(error.to_string()))?;
+    let header = |name: &str| delivery.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
+    let id = header("ce_id").and_then(|id| id.parse::<Uuid>().ok()).ok_or_else(|| poison("it has no `ce_id`".into()))?;
+    let at = header("ce_time").and_then(|at| at.parse().ok()).unwrap_or(delivery.timestamp);
+    let context = contexts.from_pairs(delivery.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+    Ok(Received { event, id: id.into(), at, key: delivery.key.clone(), context })
+}
+
+struct Transactional<E: Event, F> {
+    db: Db,
+    clock: Clock,
+    codec: Codec<E>,
+    contexts: Contexts,
+    note: Arc<str>,
+    effect: Arc<F>,
+}
+
+impl<E, F> Transactional<E, F>
+where
+    E: Event,
+    F: AsyncFn(&mut Tx<'_>, &Received<E>) -> Result<(), HandlerError> + Send + Sync + 'static,
+{
+    async fn apply(&self, events: Vec<Received<E>>) -> Result<(), HandlerError> {
+        let (note, effect, clock) = (self.note.clone(), self.effect.clone(), self.clock);
+        self.db
+            .write(async move |tx: &mut Tx<'_>| {
+                for event in &events {
+                    if tx.insert_new(&note, values![E::TOPIC, event.id, &event.key, clock.now()]).await? {
+                        event.context.clone().scope(effect(tx, event)).await?;
+                    }
+                }
+                Ok(())
+            })
+            .await
+    }
+}
+
+impl<E, F> Handler for Transactional<E, F>
+where
+    E: Event,
+    F: AsyncFn(&mut Tx<'_>, &Received<E>) -> Result<(), HandlerError> + Send + Sync + 'static,
+{
+    fn handle<'a>(&'a self, batch: &'a [Delivery]) -> BoxFuture<'a, Vec<Result<(), HandlerError>>> {
+        Box::pin(async move {
+            let read: Vec<_> = batch.iter().map(|delivery| read(&self.codec, &self.contexts, delivery)).collect();
+            if read.len() > 1 && read.iter().all(Result::is_ok) {
+                let events = read.iter().filter_map(|event| event.as_ref().ok().cloned()).collect();
+                if self.apply(events).await.is_ok() {
+                    return batch.iter().map(|_| Ok(())).collect();
+                }
+            }
+            let mut results = Vec::with_capacity(read.len());
+            for event in read {
+                let result = match event {
+                    Ok(event) => self.apply(vec![event]).await,
+                    Err(error) => Err(error),
+                };
+                let failed = result.is_err();
+                results.push(result);
+                if failed {
+                    break;
+                }
+            }
+            results
+        })
+    }
+}
+
+struct Direct<E: Event, F> {
+    codec: Codec<E>,
+    contexts: Contexts,
+    effect: F,
+    event: PhantomData<fn() -> E>,
+}
+
+impl<E, F> Handler for Direct<E, F>
+where
+    E: Event,
+    F: Fn(Received<E>) -> BoxFuture<'static, Result<(), HandlerError>> + Send + Sync + 'static,
+{
+    fn handle<'a>(&'a self, batch: &'a [Delivery]) -> BoxFuture<'a, Vec<Result<(), HandlerError>>> {
+        Box::pin(async move {
+            let mut results = Vec::with_capacity(batch.len());
+            for delivery in batch {
+                let result = match read(&self.codec, &self.contexts, delivery) {
+                    Ok(event) => event.context.clone().scope((self.effect)(event)).await,
+                    Err(error) => Err(error),
+                };
+                let failed = result.is_err();
+                results.push(result);
+                if failed {
+                    break;
+                }
+            }
+            results
+        })
+    }
+}

@@ -1,0 +1,174 @@
+//! The outbox and its relay.
+
+use std::{
+    any::Any,
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use bytes::Bytes;
+use tokio::sync::Notify;
+use types::{EventId, Timestamp, id::Uuid};
+
+use super::Event;
+use crate::{
+    bus::{Bus, Outgoing},
+    clock::Clock,
+    db::{Db, DbError, FromRow, Row, Tx},
+    ids::Ids,
+    lease::Leases,
+    schema::{Codec, Registry, SchemaError},
+    service::Progress,
+    telemetry::context::{CORRELATION_ATTRIBUTE, Context, TRACEPARENT},
+    values,
+};
+
+/// How many events the relay carries at a time.
+const BATCH: i64 = 500;
+
+/// A service's outbox. Events are added in the transaction whose effect they tell.
+#[derive(Clone, Debug)]
+pub struct Outbox {
+    service: &'static str,
+    clock: Clock,
+    ids: Ids,
+    registry: Registry,
+    /// One codec per topic; each is a `Codec<E>`.
+    codecs: Arc<Mutex<BTreeMap<&'static str, Arc<dyn Any + Send + Sync>>>>,
+    bell: Arc<Notify>,
+    insert: Arc<str>,
+}
+
+impl Outbox {
+    #[must_use]
+    pub fn new(service: &'static str, clock: Clock, ids: Ids, registry: Registry, bell: Arc<Notify>) -> Self {
+        let insert = format!(
+            "INSERT INTO {service}_outbox (event_id, topic, key, payload, traceparent, correlation_id, status, created_at)
+             VALUES (?, ?, ?, ?, ?, ?, 'PENDING', ?)"
+        );
+        Self { service, clock, ids, registry, codecs: Arc::default(), bell, insert: insert.into() }
+    }
+
+    /// Registers the event's schema. A schema that readers of the old one cannot live with is refused here, at the start, not at the
+    /// first event.
+    pub fn register<E: Event>(&self) -> Result<(), SchemaError> {
+        let codec = Codec::<E>::register(&self.registry, &format!("{}-value", E::TOPIC))?;
+        self.codecs().insert(E::TOPIC, Arc::new(codec));
+        Ok(())
+    }
+
+    /// Adds an event to the transaction: it is published once that commits, and never if it does not.
+    pub async fn add<E: Event>(&self, tx: &mut Tx<'_>, event: &E) -> Result<EventId, DbError> {
+        let id: EventId = self.ids.make();
+        self.add_as(tx, id, event).await?;
+        Ok(id)
+    }
+
+    /// [`Outbox::add`] with an id of the caller's, for an event that could be told twice and must be known again. Says whether it is
+    /// new: one that is there already is not added.
+    pub async fn add_as<E: Event>(&self, tx: &mut Tx<'_>, id: EventId, event: &E) -> Result<bool, DbError> {
+        let refused = |reason: String| DbError::Column { column: format!("{} of {}", E::TOPIC, self.service), reason };
+        let codec = self.codecs().get(E::TOPIC).cloned().ok_or_else(|| refused("the event was never registered".into()))?;
+        let codec = codec.downcast::<Codec<E>>().map_err(|_| refused("two event types claim this topic".into()))?;
+        let payload = codec.encode(event).map_err(|error| refused(error.to_string()))?;
+        let context = Context::current();
+        let row = values![id, E::TOPIC, event.key(), payload, context.traceparent(), context.correlation_id(), self.clock.now()];
+        let is_new = tx.insert_new(&self.insert, row).await?;
+        tx.wake_after_commit(&self.bell);
+        Ok(is_new)
+    }
+
+    fn codecs(&self) -> std::sync::MutexGuard<'_, BTreeMap<&'static str, Arc<dyn Any + Send + Sync>>> {
+        self.codecs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Carries a service's outbox to the bus, in order; one at a time over all instances.
+#[derive(Clone, Debug)]
+pub struct Relay {
+    service: &'static str,
+    db: Db,
+    bus: Bus,
+    clock: Clock,
+    leases: Leases,
+    select: Arc<str>,
+    sent: Arc<str>,
+}
+
+struct Pending {
+    seq: i64,
+    event_id: EventId,
+    topic: String,
+    key: String,
+    payload: Vec<u8>,
+    traceparent: Option<String>,
+    correlation_id: Option<String>,
+    created_at: Timestamp,
+}
+
+impl FromRow for Pending {
+    fn from_row(row: &Row<'_>) -> Result<Self, DbError> {
+        Ok(Self {
+            seq: row.get("seq")?,
+            event_id: row.get::<Uuid>("event_id")?.into(),
+            topic: row.get("topic")?,
+            key: row.get("key")?,
+            payload: row.get("payload")?,
+            traceparent: row.get("traceparent")?,
+            correlation_id: row.get("correlation_id")?,
+            created_at: row.get("created_at")?,
+        })
+    }
+}
+
+impl Relay {
+    #[must_use]
+    pub fn new(service: &'static str, db: Db, bus: Bus, clock: Clock, leases: Leases) -> Self {
+        let select = format!(
+            "SELECT seq, event_id, topic, key, payload, traceparent, correlation_id, created_at FROM {service}_outbox
+             WHERE status = 'PENDING' ORDER BY seq LIMIT {BATCH}"
+        );
+        let sent = format!("UPDATE {service}_outbox SET status = 'SENT', sent_at = ? WHERE seq BETWEEN ? AND ? AND status = 'PENDING'");
+        Self { service, db, bus, clock, leases, select: select.into(), sent: sent.into() }
+    }
+
+    /// Carries up to one batch. A crash between the publication and the note of it publishes again: consumers dedupe by event id.
+    pub async fn step(&self) -> Result<Progress, RelayError> {
+        // Another instance is at it, and will see what is pending.
+        let Some(_lease) = self.leases.take(&format!("{}/outbox", self.service)) else { return Ok(Progress::Idle) };
+        let select = self.select.clone();
+        let pending: Vec<Pending> = self.db.read(async |tx: &mut Tx<'_>| tx.fetch_all(&select, vec![]).await).await?;
+        let (Some(first), Some(last)) = (pending.first().map(|row| row.seq), pending.last().map(|row| row.seq)) else {
+            return Ok(Progress::Idle);
+        };
+        let more = pending.len() as i64 == BATCH;
+        self.bus.publish(pending.into_iter().map(|row| self.outgoing(row)).collect()).await?;
+        let (sent, now) = (self.sent.clone(), self.clock.now());
+        self.db.write(async move |tx: &mut Tx<'_>| tx.execute(&sent, values![now, first, last]).await).await?;
+        Ok(if more { Progress::More } else { Progress::Idle })
+    }
+
+    fn outgoing(&self, row: Pending) -> Outgoing {
+        let mut headers = vec![
+            ("ce_specversion".to_owned(), "1.0".to_owned()),
+            ("ce_id".to_owned(), row.event_id.to_string()),
+            ("ce_type".to_owned(), row.topic.clone()),
+            ("ce_source".to_owned(), format!("/services/{}", self.service)),
+            ("ce_subject".to_owned(), row.key.clone()),
+            ("ce_time".to_owned(), row.created_at.to_string()),
+            ("ce_dataschema".to_owned(), format!("/subjects/{}-value/versions/latest", row.topic)),
+            ("content-type".to_owned(), "application/vnd.confluent.avro".to_owned()),
+        ];
+        headers.extend(row.traceparent.map(|value| (TRACEPARENT.to_owned(), value)));
+        headers.extend(row.correlation_id.map(|value| (CORRELATION_ATTRIBUTE.to_owned(), value)));
+        Outgoing { topic: row.topic, key: row.key, value: Bytes::from(row.payload), headers }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum RelayError {
+    #[error(transparent)]
+    Store(#[from] DbError),
+    #[error(transparent)]
+    Bus(#[from] crate::bus::BusError),
+}

@@ -1,0 +1,281 @@
+//! The same request twice has one effect and one answer. The answer is committed with the effect, in the service's own transaction, so
+//! there is no moment at which one is there without the other. An operation that cannot be one transaction (it calls somebody in
+//! between) takes the key first, with a lease, and stores the answer in its last transaction.
+//!
+//! Errors that were found before any effect are not stored: a corrected request may use the key again. Keys are kept for 24 hours; after
+//! that the natural key (the cart of an order, the order of a payment) still refuses a second effect.
+
+use std::time::Duration;
+
+use types::{Timestamp, id::Uuid};
+
+use crate::{
+    clock::Clock,
+    db::{Db, DbError, FromRow, Migration, Row, Tx},
+    http::Answer,
+    problem::{Problem, kinds},
+    values,
+};
+
+/// How long an answer can be asked for again.
+pub const KEPT: Duration = Duration::from_secs(24 * 3600);
+/// How long an operation of several steps may take before somebody else may try.
+const LEASE: Duration = Duration::from_secs(60);
+
+/// An `Idempotency-Key`, bound to the endpoint it was sent to and to the body it came with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Key {
+    endpoint: String,
+    token: String,
+    fingerprint: [u8; 32],
+    subject: Option<Uuid>,
+}
+
+impl Key {
+    #[must_use]
+    pub fn new(endpoint: &str, token: &str, fingerprint: [u8; 32]) -> Self {
+        Self { endpoint: endpoint.to_owned(), token: token.to_owned(), fingerprint, subject: None }
+    }
+
+    /// The same key, whose answer tells of this person and goes when the person does ([`Idempotency::forget_about`]).
+    #[must_use]
+    pub fn about(mut self, subject: impl Into<Uuid>) -> Self {
+        self.subject = Some(subject.into());
+        self
+    }
+
+    /// What the caller sent.
+    #[must_use]
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+
+    /// The digest of the body it came with: for a service that keeps the key with its row, to know the same request again.
+    #[must_use]
+    pub const fn fingerprint(&self) -> &[u8; 32] {
+        &self.fingerprint
+    }
+}
+
+/// The table of a service, `SERVICE_idempotency`.
+#[derive(Clone, Debug)]
+pub struct Idempotency {
+    clock: Clock,
+    select: String,
+    insert: String,
+    finish: String,
+    forget: String,
+    forget_about: String,
+    purge: String,
+}
+
+/// What became of taking a key.
+#[derive(Debug)]
+pub enum Taken {
+    /// Nobody has used it: do the work, then [`Idempotency::finish`] or [`Idempotency::forget`].
+    Fresh,
+    /// The first answer, to be given again.
+    Answered(Answer),
+}
+
+struct Stored {
+    fingerprint: Vec<u8>,
+    answer: Option<Answer>,
+    until: Timestamp,
+}
+
+impl FromRow for Stored {
+    fn from_row(row: &Row<'_>) -> Result<Self, DbError> {
+        let answer = match row.get::<Option<u16>>("status")? {
+            None => None,
+            Some(status) => Some(Answer {
+                status,
+                body: row.get::<Vec<u8>>("body")?.into(),
+                location: row.get("location")?,
+                etag: row.get("etag")?,
+                replayed: true,
+            }),
+        };
+        Ok(Self { fingerprint: row.get("fingerprint")?, answer, until: row.get("until")? })
+    }
+}
+
+/// The number of the platform's migration for this table; the services' own start at 1.
+pub const MIGRATION: i64 = -3;
+
+#[must_use]
+pub fn migration(service: &str) -> Migration {
+    Migration {
+        number: MIGRATION,
+        name: "idempotency",
+        up: format!(
+            "CREATE TABLE {service}_idempotency (
+                endpoint TEXT NOT NULL, token TEXT NOT NULL, fingerprint BLOB NOT NULL, status INTEGER, body BLOB, location TEXT, etag TEXT,
+                at INTEGER NOT NULL, until INTEGER NOT NULL, subject BLOB, PRIMARY KEY (endpoint, token)) STRICT, WITHOUT ROWID;
+             CREATE INDEX {service}_idempotency_until ON {service}_idempotency (until);
+             CREATE INDEX {service}_idempotency_subject ON {service}_idempotency (subject) WHERE subject IS NOT NULL;"
+        ),
+        down: format!("DROP TABLE {service}_idempotency"),
+    }
+}
+
+impl Idempotency {
+    #[must_use]
+    pub fn new(service: &str, clock: Clock) -> Self {
+        let table = format!("{service}_idempotency");
+        Self {
+            clock,
+            select: format!("SELECT fingerprint, status, body, location, etag, until FROM {table} WHERE endpoint = ? AND token = ?"),
+            insert: format!(
+                "INSERT INTO {table} (endpoint, token, fingerprint, status, body, location, etag, at, until, subject)
+                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+            ),
+            finish: format!("UPDATE {table} SET status = ?, body = ?, location = ?, etag = ?, until = ? WHERE endpoint = ? AND token = ?"),
+            forget: format!("DELETE FROM {table} WHERE endpoint = ? AND token = ?"),
+            forget_about: format!("DELETE FROM {table} WHERE subject = ?"),
+            purge: format!("DELETE FROM {table} WHERE until < ?"),
+        }
+    }
+
+    /// Does `work` once for this key, within the caller's transaction: a repeat gets the first answer and does nothing. Without a key
+    /// it is just the work.
+    pub async fn once<E: From<Problem> + From<DbError>>(
+        &self,
+        tx: &mut Tx<'_>,
+        key: Option<&Key>,
+        work: impl AsyncFnOnce(&mut Tx<'_>) -> Result<Answer, E>,
+    ) -> Result<Answer, E> {
+        let Some(key) = key else { return work(tx).await };
+        if let Some(answer) = self.stored::<E>(tx, key).await? {
+            return Ok(answer);
+        }
+        let answer = work(tx).await?;
+        self.keep(tx, key, &answer).await?;
+        Ok(answer)
+    }
+
+    /// The first answer to this key, if it was given: asked before an operation that calls somebody before its transaction, so that a
+    /// key that was used for another request is refused before anything has happened.
+    pub async fn answered(&self, db: &Db, key: &Key) -> Result<Option<Answer>, Problem> {
+        let stored: Option<Stored> = db
+            .read(async |tx: &mut Tx<'_>| tx.fetch_optional(&self.select, values![&key.endpoint, &key.token]).await)
+            .await
+            .map_err(Problem::from)?;
+        match stored {
+            Some(stored) if stored.until > self.clock.now() => self.judge(key, stored).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// Takes the key for an operation of several steps. While somebody else holds it: 409.
+    pub async fn take(&self, db: &Db, key: Option<&Key>) -> Result<Taken, Problem> {
+        let Some(key) = key.cloned() else { return Ok(Taken::Fresh) };
+        let this = self.clone();
+        db.write(async move |tx: &mut Tx<'_>| {
+            if let Some(answer) = this.stored::<Problem>(tx, &key).await? {
+                return Ok(Taken::Answered(answer));
+            }
+            let now = this.clock.now();
+            let nothing: Option<i64> = None;
+            let (none, blank): (Option<String>, Option<Vec<u8>>) = (None, None);
+            let (until, print) = (now.plus(LEASE), key.fingerprint.to_vec());
+            let row = values![&key.endpoint, &key.token, print, nothing, blank, none.clone(), none, now, until, key.subject];
+            tx.execute(&this.insert, row).await?;
+            Ok(Taken::Fresh)
+        })
+        .await
+    }
+
+    /// Stores the answer of an operation whose key was taken, in its last transaction.
+    pub async fn finish(&self, tx: &mut Tx<'_>, key: Option<&Key>, answer: &Answer) -> Result<(), DbError> {
+        let Some(key) = key else { return Ok(()) };
+        let until = self.clock.now().plus(KEPT);
+        let body = answer.body.to_vec();
+        let row = values![answer.status, body, answer.location.clone(), answer.etag.clone(), until, &key.endpoint, &key.token];
+        tx.execute(&self.finish, row).await.map(|_| ())
+    }
+
+    /// Gives a taken key back: the operation was refused before it had any effect.
+    pub async fn forget(&self, db: &Db, key: Option<&Key>) -> Result<(), DbError> {
+        let Some(key) = key.cloned() else { return Ok(()) };
+        let this = self.clone();
+        db.write(async move |tx: &mut Tx<'_>| tx.execute(&this.forget, values![&key.endpoint, &key.token]).await.map(|_| ())).await
+    }
+
+    /// Removes every answer about a person, in the transaction that erases the person: what was answered is personal too.
+    pub async fn forget_about(&self, tx: &mut Tx<'_>, subject: impl Into<Uuid>) -> Result<u64, DbError> {
+        let subject: Uuid = subject.into();
+        tx.execute(&self.forget_about, values![subject]).await
+    }
+
+    /// Removes what is older than a day; says how many.
+    pub async fn purge(&self, db: &Db) -> Result<u64, DbError> {
+        let (statement, now) = (self.purge.clone(), self.clock.now());
+        db.write(async move |tx: &mut Tx<'_>| tx.execute(&statement, values![now]).await).await
+    }
+
+    async fn stored<E: From<Problem> + From<DbError>>(&self, tx: &mut Tx<'_>, key: &Key) -> Result<Option<Answer>, E> {
+        let Some(stored) = tx.fetch_optional::<Stored>(&self.select, values![&key.endpoint, &key.token]).await? else { return Ok(None) };
+        if stored.until <= self.clock.now() {
+            tx.execute(&self.forget, values![&key.endpoint, &key.token]).await?;
+            return Ok(None);
+        }
+        Ok(Some(self.judge(key, stored)?))
+    }
+
+    fn judge(&self, key: &Key, stored: Stored) -> Result<Answer, Problem> {
+        if stored.fingerprint != key.fingerprint {
+            return Err(Problem::new(&kinds::KEY_REUSED).detail("Use a new `Idempotency-Key` for a new request."));
+        }
+        stored.answer.ok_or_else(|| Problem::new(&kinds::KEY_IN_USE).detail("Wait for the first request to end, then send this one again."))
+    }
+
+    async fn keep(&self, tx: &mut Tx<'_>, key: &Key, answer: &Answer) -> Result<(), DbError> {
+        let now = self.clock.now();
+        let row = values![
+            &key.endpoint,
+            &key.token,
+            key.fingerprint.to_vec(),
+            answer.status,
+            answer.body.to_vec(),
+            answer.location.clone(),
+            answer.etag.clone(),
+            now,
+            now.plus(KEPT),
+            key.subject
+        ];
+        tx.execute(&self.insert, row).await.map(|_| ())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{chance::Chance, fault::Faults};
+
+    #[tokio::test(start_paused = true)]
+    async fn the_answers_about_a_person_go_with_the_person() {
+        let (clock, chance) = (Clock::simulated(), Chance::seeded(1));
+        let db = Db::in_memory("shop", chance, Faults::new(clock, chance)).unwrap();
+        db.migrate(&[migration("shop")]).await.unwrap();
+        let idempotency = Idempotency::new("shop", clock);
+        let (mai, ann) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        let key = |token| Key::new("POST /people", token, [0; 32]);
+        let (made, noted) = (key("a").about(mai), key("b").about(ann));
+        for key in [made.clone(), noted.clone(), key("c")] {
+            let answers = idempotency.clone();
+            db.write(async move |tx: &mut Tx<'_>| answers.once(tx, Some(&key), async |_: &mut Tx<'_>| Answer::ok(&"x")).await)
+                .await
+                .unwrap();
+        }
+        let taken = key("d").about(mai);
+        assert!(matches!(idempotency.take(&db, Some(&taken)).await, Ok(Taken::Fresh)));
+        let answers = idempotency.clone();
+        let forgotten = db.write(async move |tx: &mut Tx<'_>| answers.forget_about(tx, mai).await).await;
+        assert_eq!(forgotten.ok(), Some(2));
+        assert_eq!(idempotency.answered(&db, &made).await, Ok(None));
+        for kept in [noted, key("c")] {
+            assert!(idempotency.answered(&db, &kept).await.unwrap().is_some_and(|answer| answer.replayed));
+        }
+    }
+}

@@ -1,0 +1,133 @@
+use proptest::prelude::*;
+
+use super::*;
+
+const START: Timestamp = crate::clock::SIMULATED_EPOCH;
+
+fn limiter(capacity: u32, rate: u32) -> Limiter {
+    Limiter::in_memory(Clock::simulated(), Bucket::new(capacity, rate).unwrap(), 100)
+}
+
+fn shelf(capacity: u32, rate: u32, keys_max: usize) -> Shelf {
+    Shelf { bucket: Bucket::new(capacity, rate).unwrap(), keys_max, levels: BTreeMap::new(), by_full: BTreeSet::new() }
+}
+
+fn after(micros: i64) -> Timestamp {
+    Timestamp::from_micros(START.micros() + micros)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_burst_passes_up_to_the_capacity_and_is_told_when_to_return() {
+    let limiter = limiter(3, 2);
+    for remaining in [2, 1, 0] {
+        assert_eq!(limiter.take("a", 1).await.unwrap(), Taken { allowed: true, remaining, retry_after: Duration::ZERO });
+    }
+    let refused = Taken { allowed: false, remaining: 0, retry_after: Duration::from_millis(500) };
+    assert_eq!(limiter.take("a", 1).await.unwrap(), refused);
+    assert!(limiter.take("b", 3).await.unwrap().allowed, "another key has its own bucket");
+    limiter.clock.sleep(Duration::from_micros(499_999)).await;
+    assert_eq!(limiter.take("a", 1).await.unwrap().retry_after, Duration::from_micros(1));
+    limiter.clock.sleep(Duration::from_micros(1)).await;
+    assert!(limiter.clone().take("a", 1).await.unwrap().allowed, "clones share the buckets");
+    assert!(!limiter.take("a", 1).await.unwrap().allowed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_or_none_is_taken_and_nothing_at_all_reads_the_level() {
+    let limiter = limiter(5, 1);
+    assert!(limiter.take("a", 3).await.unwrap().allowed);
+    assert_eq!(limiter.take("a", 3).await.unwrap(), Taken { allowed: false, remaining: 2, retry_after: Duration::from_secs(1) });
+    assert_eq!(limiter.take("a", 0).await.unwrap(), Taken { allowed: true, remaining: 2, retry_after: Duration::ZERO });
+    assert!(limiter.take("a", 2).await.unwrap().allowed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_can_never_pass_is_a_mistake_and_not_a_wait() {
+    assert!(matches!(limiter(5, 1).take("a", 6).await, Err(LimiterError::NeverFits { tokens: 6, capacity: 5 })));
+    assert!(matches!(Bucket::new(0, 1), Err(LimiterError::Zero)));
+    assert!(matches!(Bucket::new(1, 0), Err(LimiterError::Zero)));
+    assert!(serde_json::from_str::<Bucket>(r#"{"capacity": 0, "refill_per_second": 1}"#).is_err());
+}
+
+#[test]
+fn the_number_of_keys_is_bounded_and_room_comes_back_when_a_bucket_is_full_again() {
+    let mut shelf = shelf(10, 1, 2);
+    assert!(shelf.take(START, "a", 5).unwrap().allowed);
+    assert!(shelf.take(START, "b", 2).unwrap().allowed);
+    let refused = shelf.take(START, "c", 1).unwrap();
+    assert_eq!(refused, Taken { allowed: false, remaining: 0, retry_after: Duration::from_secs(2) });
+    assert!(shelf.take(START, "a", 5).unwrap().allowed, "keys that have their bucket go on");
+    assert!(!shelf.take(after(1_999_999), "c", 1).unwrap().allowed);
+    assert!(shelf.take(after(2_000_000), "c", 1).unwrap().allowed);
+    assert_eq!((shelf.levels.len(), shelf.by_full.len()), (2, 2));
+}
+
+#[test]
+fn a_full_bucket_is_forgotten_and_a_long_rest_is_no_more_than_a_full_bucket() {
+    let mut shelf = shelf(u32::MAX, u32::MAX, 2);
+    assert!(shelf.take(START, "a", u32::MAX).unwrap().allowed);
+    assert!(!shelf.take(START, "a", 1).unwrap().allowed);
+    assert_eq!(shelf.take(Timestamp::from_micros(i64::MAX), "a", 0).unwrap().remaining, u32::MAX);
+    assert!(shelf.levels.is_empty() && shelf.by_full.is_empty());
+}
+
+#[test]
+fn a_clock_that_is_set_back_gives_nothing_and_the_flow_goes_on() {
+    let mut shelf = shelf(1, 1, 2);
+    assert!(shelf.take(after(3_600_000_000), "a", 1).unwrap().allowed);
+    assert!(!shelf.take(START, "a", 1).unwrap().allowed);
+    assert!(!shelf.take(after(999_999), "a", 1).unwrap().allowed);
+    assert!(shelf.take(after(1_000_000), "a", 1).unwrap().allowed);
+}
+
+proptest! {
+    /// The promise itself, for every stretch of every schedule, exactly.
+    #[test]
+    fn no_stretch_of_time_lets_more_pass_than_the_capacity_and_what_flowed_in(
+        capacity in 1_u32..20,
+        rate in 1_u32..3_000,
+        keys_max in 1_usize..4,
+        calls in prop::collection::vec((prop_oneof![0_i64..50, 0_i64..200_000, 0_i64..20_000_000], 0_usize..4, 0_u32..8), 1..80),
+    ) {
+        let mut shelf = shelf(capacity, rate, keys_max);
+        let mut passed: Vec<Vec<(i64, u64)>> = vec![Vec::new(); 4];
+        let mut now = 0;
+        for (gap, key, tokens) in calls {
+            now += gap;
+            let name = key.to_string();
+            let tokens = tokens.min(capacity);
+            let taken = shelf.take(after(now), &name, tokens).unwrap();
+            prop_assert!(shelf.levels.len() <= keys_max && shelf.levels.len() == shelf.by_full.len());
+            if taken.allowed {
+                prop_assert_eq!(taken.retry_after, Duration::ZERO);
+                passed[key].push((now, u64::from(tokens)));
+            } else if shelf.levels.contains_key(name.as_str()) {
+                // The answer is exact too: then it would pass, a microsecond earlier it would not.
+                let wait = i64::try_from(taken.retry_after.as_micros()).unwrap();
+                let cost = u64::from(tokens) * SCALE;
+                prop_assert!(shelf.parts(after(now + wait), &name) >= cost);
+                prop_assert!(shelf.parts(after(now + wait - 1), &name) < cost);
+            }
+        }
+        for times in passed {
+            for from in 0..times.len() {
+                let mut sum = 0;
+                for (at, tokens) in &times[from..] {
+                    sum += tokens;
+                    let flowed = u64::try_from(at - times[from].0).unwrap() * u64::from(rate);
+                    prop_assert!(sum * SCALE <= u64::from(capacity) * SCALE + flowed);
+                }
+            }
+        }
+    }
+
+    /// The other side of the promise: whoever asks within the rate is never refused.
+    #[test]
+    fn whoever_keeps_to_the_rate_always_passes(capacity in 1_u32..5, rate in 1_u32..3_000, count in 1_u64..200) {
+        let mut shelf = shelf(capacity, rate, 1);
+        for nth in 0..count {
+            let at = i64::try_from(nth * SCALE.div_ceil(u64::from(rate))).unwrap();
+            prop_assert!(shelf.take(after(at), "a", 1).unwrap().allowed);
+        }
+    }
+}

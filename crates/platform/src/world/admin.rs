@@ -1,0 +1,187 @@
+//! The admin listener's paths, `/lab/*`: audit exports, faults, rungs. It has a port of its own on loopback and asks for a token, and
+//! the gateway does not know it.
+
+mod events;
+
+use axum::{
+    Json, Router,
+    body::Body,
+    extract::{Request, State},
+    middleware::Next,
+    response::{IntoResponse, Response},
+    routing::{get, put},
+};
+use http::header;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use utoipa::ToSchema;
+
+use super::World;
+use crate::{
+    auth::Secret,
+    fault::{Fault, FaultError},
+    http::{Body as JsonBody, Path, Query},
+    problem::{Problem, kinds},
+};
+
+/// The router of the admin listener, behind its token.
+pub fn router(world: &World, token: Secret) -> Router {
+    open_router(world).layer(axum::middleware::from_fn_with_state(token, require_token))
+}
+
+/// The same without a token: for a simulated world, which nobody outside can reach.
+pub fn open_router(world: &World) -> Router {
+    Router::new()
+        .route("/lab/audit", get(collections))
+        .route("/lab/audit/{collection}", get(audit))
+        .route("/lab/events", get(events::page))
+        .route("/lab/events/{id}", get(events::one))
+        .route("/lab/faults", get(faults).delete(clear_all))
+        .route("/lab/faults/{point}", put(set_fault).get(faults_at).delete(clear_fault))
+        .route("/lab/rungs/{scenario}", put(set_rung))
+        .route("/lab/parked", get(parked))
+        .route("/lab/parked/{group}/{topic}/{key}/{what}", axum::routing::post(unpark))
+        .fallback(|| async { Problem::new(&kinds::NOT_FOUND) })
+        .with_state(world.clone())
+}
+
+async fn require_token(State(token): State<Secret>, request: Request, next: Next) -> Response {
+    let given =
+        request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(|value| value.strip_prefix("Bearer "));
+    if given.is_some_and(|given| token.is(given)) {
+        return next.run(request).await;
+    }
+    Problem::new(&kinds::UNAUTHENTICATED)
+        .detail("Send `Authorization: Bearer TOKEN` with the admin token that `crashcart up` prints.")
+        .into_response()
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Since {
+    since: Option<i64>,
+}
+
+async fn collections(State(world): State<World>) -> Response {
+    let mut names = world.collection_names();
+    names.push("events");
+    names.sort_unstable();
+    Json(json!({"collections": names})).into_response()
+}
+
+/// Newline-delimited JSON, a fact a line, each with the service that tells it.
+async fn audit(State(world): State<World>, Path(collection): Path<String>, Query(since): Query<Since>) -> Result<Response, Problem> {
+    if collection == "events" {
+        return events_audit(&world, since.since.unwrap_or(0)).await;
+    }
+    let collections = world.collections(&collection);
+    if collections.is_empty() {
+        return Err(Problem::not_found(format!("collection `{collection}`; there are {}", world.collection_names().join(", "))));
+    }
+    let mut lines = Vec::new();
+    for (service, collection) in collections {
+        for mut fact in collection.all(since.since.unwrap_or(0)).await? {
+            if let Some(fields) = fact.as_object_mut() {
+                fields.insert("service".into(), json!(service));
+            }
+            serde_json::to_writer(&mut lines, &fact).map_err(|error| Problem::internal(&error))?;
+            lines.push(b'\n');
+        }
+    }
+    Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from(lines)).into_response())
+}
+
+/// The events as the log has them, which no service's store is asked for.
+async fn events_audit(world: &World, since: i64) -> Result<Response, Problem> {
+    let mut lines = Vec::new();
+    for (seq, delivery) in events::all(world).await.map_err(|error| Problem::internal(&error))?.iter().enumerate() {
+        if i64::try_from(seq).is_ok_and(|seq| seq >= since) {
+            serde_json::to_writer(&mut lines, &events::fact(seq, delivery)).map_err(|error| Problem::internal(&error))?;
+            lines.push(b'\n');
+        }
+    }
+    Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from(lines)).into_response())
+}
+
+/// A fault and where it is set.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct FaultAt {
+    pub point: String,
+    #[serde(flatten)]
+    pub fault: Fault,
+}
+
+fn listed(world: &World, point: Option<&str>) -> Vec<FaultAt> {
+    let all = world.faults().list().into_iter().map(|(point, fault)| FaultAt { point, fault });
+    all.filter(|at| point.is_none_or(|point| at.point == point)).collect()
+}
+
+async fn faults(State(world): State<World>) -> Response {
+    Json(json!({"items": listed(&world, None)})).into_response()
+}
+
+async fn faults_at(State(world): State<World>, Path(point): Path<String>) -> Response {
+    Json(json!({"items": listed(&world, Some(&point))})).into_response()
+}
+
+async fn set_fault(State(world): State<World>, Path(point): Path<String>, JsonBody(fault): JsonBody<Fault>) -> Result<Response, Problem> {
+    world.faults().set(&point, fault).map_err(|error| match &error {
+        FaultError::UnknownPoint(_) => Problem::new(&kinds::NOT_FOUND).detail(error.to_string()),
+        FaultError::Share => Problem::invalid("#/share", error.to_string()),
+        FaultError::Length => Problem::invalid("#/for", error.to_string()),
+        FaultError::Meaningless(..) => Problem::invalid("#/rule", error.to_string()),
+    })?;
+    Ok(Json(json!({"items": listed(&world, Some(&point))})).into_response())
+}
+
+async fn clear_fault(State(world): State<World>, Path(point): Path<String>) -> Response {
+    Json(json!({"cleared": world.faults().clear(Some(&point))})).into_response()
+}
+
+async fn clear_all(State(world): State<World>) -> Response {
+    Json(json!({"cleared": world.faults().clear(None)})).into_response()
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Rung {
+    rung: String,
+}
+
+async fn set_rung(State(world): State<World>, Path(scenario): Path<String>, JsonBody(rung): JsonBody<Rung>) -> Result<Response, Problem> {
+    world.set_rung(&scenario, &rung.rung).map_err(|reason| Problem::invalid("#/rung", reason))?;
+    Ok(Json(json!({"scenario": scenario, "rung": rung.rung})).into_response())
+}
+
+/// The keys that are parked behind a poison event, for every consumer.
+async fn parked(State(world): State<World>) -> Response {
+    let rows: Vec<_> = world
+        .consumers()
+        .iter()
+        .flat_map(|consumer| world.bus().parked(consumer.group()))
+        .map(|key| json!({"group": key.group, "topic": key.topic, "key": key.key, "since": key.since, "error": key.error, "waiting": key.waiting}))
+        .collect();
+    Json(json!({"items": rows})).into_response()
+}
+
+/// Hands a parked key's events to its consumer again (`replay`), or lets them be (`skip`).
+async fn unpark(
+    State(world): State<World>,
+    Path((group, topic, key, what)): Path<(String, String, String, String)>,
+) -> Result<Response, Problem> {
+    let consumers = world.consumers();
+    let consumer = consumers
+        .iter()
+        .find(|consumer| consumer.group() == group)
+        .ok_or_else(|| Problem::not_found(format!("consumer group `{group}`")))?;
+    let told = |error: crate::bus::BusError| Problem::new(&kinds::CONFLICT).detail(error.to_string());
+    match what.as_str() {
+        "replay" => {
+            let replayed = consumer.replay(&topic, &key).await.map_err(told)?;
+            let error = replayed.error.map(|error| error.to_string());
+            Ok(Json(json!({"handled": replayed.handled, "left": replayed.left, "error": error})).into_response())
+        }
+        "skip" => Ok(Json(json!({"skipped": consumer.skip(&topic, &key).await.map_err(told)?})).into_response()),
+        _ => Err(Problem::not_found("such action; there are `replay` and `skip`")),
+    }
+}

@@ -1,0 +1,72 @@
+//! The endpoints that every service has: health, readiness, metrics, and its own documentation.
+
+use std::collections::BTreeMap;
+
+use axum::{Json, Router, response::IntoResponse, routing::get};
+use http::{StatusCode, header};
+use serde_json::json;
+use utoipa::openapi::OpenApi;
+
+use super::World;
+use crate::{
+    db::{Db, DbError, Tx},
+    problem::Problem,
+    service::Manifest,
+    tasks::Tasks,
+};
+
+/// Names the document after the service and gives every operation the answers that all have.
+pub(super) fn describe(mut openapi: OpenApi, manifest: &Manifest) -> OpenApi {
+    use utoipa::PartialSchema;
+    openapi.info.title = format!("Crashcart {}", manifest.name);
+    openapi.info.description = Some(manifest.summary.to_owned());
+    openapi.info.version = env!("CARGO_PKG_VERSION").to_owned();
+    openapi.info.license = Some(utoipa::openapi::LicenseBuilder::new().name("MIT OR Apache-2.0").build());
+    let components = openapi.components.get_or_insert_default();
+    components.schemas.insert("Problem".to_owned(), Problem::schema());
+    components.schemas.insert("FieldError".to_owned(), crate::problem::FieldError::schema());
+    openapi
+}
+
+pub(super) fn add(router: Router, world: &World, manifest: &'static Manifest, db: Db, tasks: Tasks, openapi: &OpenApi) -> Router {
+    let (name, world, bus) = (manifest.name, world.clone(), world.bus().clone());
+    let document = openapi.to_pretty_json().unwrap_or_default();
+    let ready = move || {
+        let (db, tasks, bus) = (db.clone(), tasks.clone(), bus.clone());
+        async move {
+            let store: Result<i64, DbError> = db.read(async |tx: &mut Tx<'_>| tx.fetch_one("SELECT 1", vec![]).await).await;
+            let mut parts = BTreeMap::from([
+                ("store", store.map(drop).map_err(|error| error.to_string())),
+                ("bus", bus.check().map_err(|error| error.to_string())),
+            ]);
+            parts.extend(tasks.ailments().into_iter().map(|(task, reason)| (task, Err(reason))));
+            let up = parts.values().all(Result::is_ok);
+            let shown: BTreeMap<_, _> = parts
+                .into_iter()
+                .map(|(part, state)| {
+                    (
+                        part,
+                        match state {
+                            Ok(()) => json!({"status": "UP"}),
+                            Err(reason) => json!({"status": "DOWN", "reason": reason}),
+                        },
+                    )
+                })
+                .collect();
+            let status = if up { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+            (status, Json(json!({"service": name, "status": if up { "UP" } else { "DOWN" }, "dependencies": shown}))).into_response()
+        }
+    };
+    let swagger = utoipa_swagger_ui::SwaggerUi::new("/docs").config(utoipa_swagger_ui::Config::from("/openapi.json"));
+    router
+        .route("/health", get(move || async move { Json(json!({"service": name, "status": "UP"})) }))
+        .route("/health/ready", get(ready))
+        .route(
+            "/metrics",
+            get(move || async move {
+                ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], world.metrics_text(Some(name)))
+            }),
+        )
+        .route("/openapi.json", get(move || async move { ([(header::CONTENT_TYPE, "application/json")], document) }))
+        .merge(Router::from(swagger))
+}

@@ -1,0 +1,85 @@
+//! The data folder: it belongs to one process at a time, and to the version that wrote it.
+
+use std::{
+    fs::{File, OpenOptions, TryLockError},
+    io::Write,
+    path::Path,
+};
+
+use rand::RngExt;
+
+use crate::{auth::Secret, chance::Chance};
+
+/// The layout that this program writes.
+const LAYOUT: &str = "crashcart-data 1";
+
+#[derive(Debug, thiserror::Error)]
+pub enum FolderError {
+    #[error("the data folder {path} is in use by another crashcart; stop that one, or name another folder with --data")]
+    InUse { path: String },
+    #[error(
+        "the data folder {path} has the layout `{found}`, this program knows `{LAYOUT}`; use the version that wrote it, or another folder"
+    )]
+    Layout { path: String, found: String },
+    #[error("the folder {path} is not empty and no data folder of crashcart; name another one with --data")]
+    Foreign { path: String },
+    #[error("the data folder {path} cannot be used: {source}")]
+    Io { path: String, source: std::io::Error },
+}
+
+/// Holds a data folder for this process; let go when dropped.
+#[derive(Debug)]
+pub struct Held {
+    _lock: File,
+}
+
+/// Opens or makes a data folder and takes it for this process.
+pub fn hold(folder: &Path) -> Result<Held, FolderError> {
+    let path = || folder.display().to_string();
+    let io = |source| FolderError::Io { path: path(), source };
+    let mark = folder.join("LAYOUT");
+    let fresh = match std::fs::read_dir(folder) {
+        Ok(mut entries) => entries.next().is_none(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => true,
+        Err(source) => return Err(io(source)),
+    };
+    match std::fs::read_to_string(&mark) {
+        Ok(found) if found.trim() == LAYOUT => {}
+        Ok(found) => return Err(FolderError::Layout { path: path(), found: found.trim().chars().take(60).collect() }),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && fresh => {
+            std::fs::create_dir_all(folder).map_err(io)?;
+            std::fs::write(&mark, format!("{LAYOUT}\n")).map_err(io)?;
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(FolderError::Foreign { path: path() }),
+        Err(source) => return Err(io(source)),
+    }
+    let lock = OpenOptions::new().create(true).truncate(false).write(true).open(folder.join("LOCK")).map_err(io)?;
+    match lock.try_lock() {
+        Ok(()) => Ok(Held { _lock: lock }),
+        Err(TryLockError::WouldBlock) => Err(FolderError::InUse { path: path() }),
+        Err(TryLockError::Error(source)) => Err(io(source)),
+    }
+}
+
+/// A secret of this data folder: made at the first start, readable by its owner only, the same from then on.
+pub fn secret(folder: &Path, name: &str, chance: Chance) -> Result<Secret, FolderError> {
+    let path = folder.join(name);
+    let io = |source| FolderError::Io { path: path.display().to_string(), source };
+    let empty = || io(std::io::Error::other("the secret in it cannot be used"));
+    match std::fs::read_to_string(&path) {
+        Ok(secret) if !secret.trim().is_empty() => return Secret::new(secret.trim()).map_err(|_| empty()),
+        Ok(_) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(source) => return Err(io(source)),
+    }
+    let mut bytes = [0_u8; 32];
+    chance.stream("platform", name, "secret").fill(&mut bytes);
+    let secret = hex::encode(bytes);
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(&path).map_err(io)?;
+    file.write_all(secret.as_bytes()).and_then(|()| file.sync_all()).map_err(io)?;
+    Secret::new(secret).map_err(|_| empty())
+}
