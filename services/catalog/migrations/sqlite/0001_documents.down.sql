@@ -1,0 +1,2 @@
+DROP TABLE document_changes;
+DROP TABLE documents;

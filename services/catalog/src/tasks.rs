@@ -1,0 +1,31 @@
+//! Background work: the change feed, the uploads, and forgetting old answers.
+
+use std::time::Duration;
+
+use platform::service::{Background, Progress};
+
+use crate::{app::App, error::CatalogError};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+pub fn all(app: &App) -> Vec<Background> {
+    let (feed, media, purge) = (app.clone(), app.clone(), app.clone());
+    let look = Duration::from_secs(app.config.get().feed_look_seconds);
+    vec![
+        Background::new("change feed", look, Some(app.documents.bell()), move || {
+            let app = feed.clone();
+            Box::pin(async move { app.publish_changes().await })
+        }),
+        Background::new("media", HOUR, Some(app.media_bell.clone()), move || {
+            let app = media.clone();
+            Box::pin(async move { app.tend_media().await })
+        }),
+        Background::new("idempotency purge", HOUR, None, move || {
+            let app = purge.clone();
+            Box::pin(async move {
+                app.purge().await?;
+                Ok::<_, CatalogError>(Progress::Idle)
+            })
+        }),
+    ]
+}

@@ -1,0 +1,180 @@
+//! The facts of inventory-service, for the checks from outside.
+
+use std::sync::Arc;
+
+use inventory_api::ReservedItem;
+use platform::{
+    Clock,
+    audit::{self, Collection},
+    db::{Db, DbError, FromRow, Row, Tx},
+    service::Live,
+    values,
+};
+use serde::Serialize;
+use types::{OrderId, ReservationId, Timestamp, id::Uuid};
+
+use crate::{
+    config::{Config, Hold},
+    domain::Place,
+    store::embedded::rows,
+};
+
+/// The counters of a place as they are kept; where a hold is a time to live, what a reader sees of them at `at`.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct StockFact {
+    seq: i64,
+    at: Timestamp,
+    kind: &'static str,
+    id: String,
+    #[serde(skip)]
+    place: Place,
+    sku: String,
+    warehouse: String,
+    on_hand: i64,
+    held: i64,
+    claimed: i64,
+    shipped: i64,
+}
+
+impl FromRow for StockFact {
+    fn from_row(row: &Row<'_>) -> Result<Self, DbError> {
+        let place = Place { sku: row.parse("sku")?, warehouse: row.parse("warehouse")? };
+        Ok(Self {
+            seq: row.get("seq")?,
+            at: row.get("updated_at")?,
+            kind: "stock",
+            id: format!("{}@{}", place.sku, place.warehouse),
+            sku: place.sku.to_string(),
+            warehouse: place.warehouse.to_string(),
+            place,
+            on_hand: row.get("on_hand")?,
+            held: row.get("held")?,
+            claimed: row.get("claimed")?,
+            shipped: row.get("shipped")?,
+        })
+    }
+}
+
+/// A line of the journal.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct MovementFact {
+    seq: i64,
+    at: Timestamp,
+    kind: String,
+    id: Uuid,
+    sku: String,
+    warehouse: String,
+    quantity: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reservation_id: Option<ReservationId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    order_id: Option<OrderId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fencing_token: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_at: Option<Timestamp>,
+}
+
+impl FromRow for MovementFact {
+    fn from_row(row: &Row<'_>) -> Result<Self, DbError> {
+        Ok(Self {
+            seq: row.get("seq")?,
+            at: row.get("at")?,
+            kind: row.get("kind")?,
+            id: row.get("id")?,
+            sku: row.get("sku")?,
+            warehouse: row.get("warehouse")?,
+            quantity: row.get("quantity")?,
+            reservation_id: row.optional_id("reservation_id")?,
+            order_id: row.optional_id("order_id")?,
+            fencing_token: row.get("fencing_token")?,
+            expires_at: row.get("expires_at")?,
+        })
+    }
+}
+
+/// A reservation as it stands.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ReservationFact {
+    seq: i64,
+    at: Timestamp,
+    kind: &'static str,
+    id: ReservationId,
+    order_id: OrderId,
+    status: String,
+    fencing_token: i64,
+    created_at: Timestamp,
+    expires_at: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ended_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    claimed_at: Option<Timestamp>,
+    lines: Vec<ReservedItem>,
+}
+
+impl FromRow for ReservationFact {
+    fn from_row(row: &Row<'_>) -> Result<Self, DbError> {
+        let (created_at, claimed_at, ended_at): (Timestamp, Option<Timestamp>, Option<Timestamp>) =
+            (row.get("created_at")?, row.get("claimed_at")?, row.get("ended_at")?);
+        Ok(Self {
+            seq: row.get("fencing_token")?,
+            at: ended_at.or(claimed_at).unwrap_or(created_at),
+            kind: "reservation",
+            id: row.id("id")?,
+            order_id: row.id("order_id")?,
+            status: row.get("status")?,
+            fencing_token: row.get("fencing_token")?,
+            created_at,
+            expires_at: row.get("expires_at")?,
+            ended_at,
+            claimed_at,
+            lines: row.json("lines")?,
+        })
+    }
+}
+
+pub fn collections(db: &Db, clock: Clock, config: Live<Config>) -> Vec<Collection> {
+    let mut all = vec![
+        stock(db, clock, config),
+        Collection::of_rows::<MovementFact>(
+            "movements",
+            db,
+            "SELECT seq, at, kind, id, sku, warehouse, quantity, reservation_id, order_id, fencing_token, expires_at FROM movements
+             WHERE seq > ? ORDER BY seq LIMIT ?",
+        ),
+        Collection::of_rows::<ReservationFact>(
+            "reservations",
+            db,
+            "SELECT fencing_token, id, order_id, status, lines, created_at, expires_at, claimed_at, ended_at FROM reservations
+             WHERE fencing_token > ? ORDER BY fencing_token LIMIT ?",
+        ),
+    ];
+    all.extend(audit::of_platform(db));
+    all
+}
+
+fn stock(db: &Db, clock: Clock, config: Live<Config>) -> Collection {
+    const QUERY: &str =
+        "SELECT seq, updated_at, sku, warehouse, on_hand, held, claimed, shipped FROM stock WHERE seq > ? ORDER BY seq LIMIT ?";
+    let db = Arc::new(db.clone());
+    Collection::new("stock", move |since, limit| {
+        let (db, now, hold) = (db.clone(), clock.now(), config.get().hold);
+        Box::pin(async move {
+            db.read(async |tx: &mut Tx<'_>| {
+                let mut facts: Vec<StockFact> = tx.fetch_all(QUERY, values![since, limit]).await?;
+                if hold == Hold::Ttl {
+                    let over = rows::units_over(tx, now).await?;
+                    for fact in &mut facts {
+                        fact.held -= over.get(&fact.place).copied().unwrap_or(0);
+                        fact.at = now;
+                    }
+                }
+                Ok(facts.iter().filter_map(|fact| serde_json::to_value(fact).ok()).collect())
+            })
+            .await
+        })
+    })
+}

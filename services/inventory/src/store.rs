@@ -1,0 +1,164 @@
+//! The store's port. Everything that changes stock is one [`Operation`]: load the state of some partitions (a SKU in its warehouses) and
+//! of a reservation, decide (a pure function), save what it changes if nothing of it was changed meanwhile, together with the events that
+//! tell of it and the note that it was done. The application knows nothing else of the store.
+//!
+//! An engine with transactions does that in one ([`embedded`]). One without them does it by conditional writes: each partition's row has
+//! a version and carries its own pending events and the names of its last writes; a relay publishes the events and clears them. Nothing
+//! of this port promises more than that, and it shows what such an engine cannot hide: the answer to a conditional write can be lost
+//! ([`StoreError::Unknown`]), so every operation has a name by which it is found again ([`Store::read_back`]); and a hold can be a time to
+//! live that ends without a word ([`Hold::Ttl`]).
+
+pub mod embedded;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use platform::{
+    db::DbError,
+    http::Answer,
+    idempotency::Key,
+    problem::Problem,
+    service::{BuildError, Env, Progress},
+};
+use tokio::sync::Notify;
+use types::{EventId, OrderId, ReservationId, Sku, id::Uuid};
+
+use crate::{
+    config::{Config, Hold},
+    domain::{Changes, Place, Refusal, Reservation, Shelf, State},
+};
+
+/// Which reservation a decision is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Find {
+    Id(ReservationId),
+    /// The newest of the order.
+    Order(OrderId),
+}
+
+/// How often an operation may happen.
+#[derive(Clone, Debug)]
+pub enum Once {
+    /// As often as it is asked for; the decision itself sees a repeat.
+    Always,
+    /// Once for this key: a repeat gets the first answer.
+    Key(Key),
+    /// Once for this event: a repeat does nothing. The note that it was taken is kept also when nothing came of it.
+    Event { topic: &'static str, id: EventId, key: String },
+}
+
+type Decide = dyn Fn(&State) -> Result<Changes, Refusal> + Send + Sync;
+type View = dyn Fn(&State) -> Result<Answer, Problem> + Send + Sync;
+
+/// One load, decision and save.
+#[derive(Clone)]
+pub struct Operation {
+    /// The name by which it is found again when its answer was lost.
+    pub name: Uuid,
+    pub once: Once,
+    /// How holds end that are over when it is done.
+    pub hold: Hold,
+    /// SKUs whose stock it needs; those of the reservation's lines come by themselves.
+    pub skus: Vec<Sku>,
+    pub reservation: Option<Find>,
+    pub decide: Arc<Decide>,
+    /// The answer, from the state after the changes.
+    pub answer: Arc<View>,
+}
+
+impl std::fmt::Debug for Operation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Operation({}, {:?})", self.name, self.once)
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The decision; nothing was changed.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The key was used for another request, or is in use.
+    #[error(transparent)]
+    Told(#[from] Problem),
+    /// The answer to the write was lost: it may have been applied. [`Store::read_back`] tells.
+    #[error("the store did not say whether it has written {0}; read it back")]
+    Unknown(Uuid),
+    #[error(transparent)]
+    Db(#[from] DbError),
+}
+
+/// What a write that may have been applied has left.
+#[derive(Debug)]
+pub enum ReadBack {
+    /// It was: this is its answer.
+    Applied(Answer),
+    /// It was not, and will not be.
+    NotApplied,
+}
+
+/// The stock of inventory-service. A clone is the same stock.
+#[derive(Clone, Debug)]
+pub enum Store {
+    Embedded(embedded::Embedded),
+}
+
+impl Store {
+    /// The store that the settings name.
+    pub fn open(env: &Env, config: &Config, expiry: Arc<Notify>) -> Result<Self, BuildError> {
+        Ok(Self::Embedded(embedded::Embedded::new(env, config.lost_answers_share, expiry)?))
+    }
+
+    /// Does an operation. Holds of its partitions that are over are ended before the decision looks at them.
+    pub async fn transact(&self, operation: &Operation) -> Result<Answer, StoreError> {
+        match self {
+            Self::Embedded(store) => store.transact(operation).await,
+        }
+    }
+
+    /// Whether an operation was applied whose answer was lost. It sees every write that was begun before it.
+    pub async fn read_back(&self, operation: &Operation) -> Result<ReadBack, StoreError> {
+        match self {
+            Self::Embedded(store) => store.read_back(operation).await,
+        }
+    }
+
+    /// Ends some of the holds that are over; says when the next one will be.
+    pub async fn sweep(&self, hold: Hold) -> Result<Progress, StoreError> {
+        match self {
+            Self::Embedded(store) => store.sweep(hold).await,
+        }
+    }
+
+    /// The counters of up to `limit` SKUs behind `after`, as they are now: what a hold that is over has held is free.
+    pub async fn stock_after(&self, after: &str, limit: u32) -> Result<BTreeMap<Place, Shelf>, StoreError> {
+        match self {
+            Self::Embedded(store) => store.stock_after(after, limit).await,
+        }
+    }
+
+    /// The counters of one SKU, as they are now.
+    pub async fn stock_of(&self, sku: &Sku) -> Result<BTreeMap<Place, Shelf>, StoreError> {
+        match self {
+            Self::Embedded(store) => store.stock_of(sku).await,
+        }
+    }
+
+    pub async fn reservation(&self, id: ReservationId) -> Result<Option<Reservation>, StoreError> {
+        match self {
+            Self::Embedded(store) => store.reservation(id).await,
+        }
+    }
+
+    /// The reservations of an order with a token below `before`, the newest first.
+    pub async fn reservations_of(&self, order: OrderId, before: i64, limit: u32) -> Result<Vec<Reservation>, StoreError> {
+        match self {
+            Self::Embedded(store) => store.reservations_of(order, before, limit).await,
+        }
+    }
+
+    /// Forgets answers that are older than a day.
+    pub async fn purge(&self) -> Result<u64, StoreError> {
+        match self {
+            Self::Embedded(store) => store.purge().await,
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! What others may know of orders: requests, views, events, and a typed client.
+
+pub mod client;
+pub mod events;
+
+pub use cart_api::{MethodKind, PaymentMethod};
+pub use client::Orders;
+use serde::{Deserialize, Serialize};
+use types::{Address, CartId, CustomerId, Money, OrderId, PaymentId, Quantity, Region, ShortText, Sku, Timestamp};
+use utoipa::ToSchema;
+
+types::words! {
+    /// Where an order is in its life; the table is `types/states.toml`.
+    OrderStatus {
+        Pending = "PENDING",
+        /// Its stock is held.
+        Reserved = "RESERVED",
+        /// Its payment is authorized; the payment says whether it is captured.
+        Paid = "PAID",
+        Confirmed = "CONFIRMED",
+        FulfilledReady = "FULFILLED_READY",
+        Shipped = "SHIPPED",
+        Delivered = "DELIVERED",
+        Closed = "CLOSED",
+        Cancelled = "CANCELLED",
+        ReturnRequested = "RETURN_REQUESTED",
+        Returned = "RETURNED",
+    }
+}
+
+types::words! {
+    /// Why an order was cancelled.
+    CancelReason {
+        Declined = "declined",
+        NoStock = "no-stock",
+        /// The hold had ended when the payment came; it was voided.
+        HoldExpired = "hold-expired",
+        /// The payment did not answer in time; it was voided.
+        Timeout = "timeout",
+        Customer = "customer",
+    }
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CreateOrder {
+    pub cart_id: CartId,
+    pub payment_method: PaymentMethod,
+    pub shipping_address: Address,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CancelOrder {
+    /// In the customer's words; kept with the order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<ShortText>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Order {
+    pub id: OrderId,
+    pub cart_id: CartId,
+    pub customer_id: Option<CustomerId>,
+    pub region: Region,
+    pub status: OrderStatus,
+    pub items: Vec<OrderItem>,
+    pub subtotal: Money,
+    pub discounts: Money,
+    pub tax: Money,
+    pub shipping: Money,
+    pub total: Money,
+    pub payment: Option<OrderPayment>,
+    pub shipment: OrderShipment,
+    pub timeline: Vec<TimelineEntry>,
+    pub version: i64,
+    pub created_at: Timestamp,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OrderItem {
+    pub sku: Sku,
+    pub quantity: Quantity,
+    pub unit_price: Money,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OrderPayment {
+    pub id: PaymentId,
+    /// What order-service last heard of it: `AUTHORIZED`, `CAPTURED`, `VOIDED`, `FAILED`, …
+    pub status: String,
+}
+
+/// Empty until something is shipped.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OrderShipment {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tracking_number: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TimelineEntry {
+    pub status: OrderStatus,
+    pub at: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}

@@ -1,0 +1,97 @@
+//! The settings of order-service, section `[order]`, and its place on the oversell ladder.
+
+use platform::settings::Section;
+use serde::Deserialize;
+
+/// The scenario on whose ladder these settings stand.
+pub const OVERSELL: &str = "oversell";
+
+/// What is done about the hold while the payment is on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HoldDuringPayment {
+    /// Nothing: the hold runs out when it runs out (R0, R1, R1b).
+    LeftAlone,
+    /// It is extended once, when the payment starts, by `hold_extension_seconds` (R2).
+    Extended,
+    /// It outlasts the payment deadline, and ends only when the provider has answered or the void is confirmed (R3).
+    UntilAnswered,
+}
+
+/// How the stock is claimed once the payment is authorized.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ClaimBy {
+    /// Inventory claims when it hears of the authorization; the saga does not ask (R0).
+    Event,
+    /// The saga claims, with the hold's token; a payment that comes late is voided (R1, R2, R3).
+    Saga,
+    /// As `saga`, but a payment that comes late first tries to hold again (R1b).
+    SagaOrHoldAgain,
+}
+
+/// When the money is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Capture {
+    /// Once the stock is claimed.
+    Claim,
+    /// With the authorization, by the provider.
+    Authorize,
+    /// When the goods leave.
+    Ship,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// When the money is taken: `claim`, `authorize` or `ship`.
+    pub capture: Capture,
+    /// What is done about the hold while the payment is on its way: `left-alone`, `extended`, `until-answered`.
+    pub hold_during_payment: HoldDuringPayment,
+    /// Who claims the stock: `saga`, `saga-or-hold-again`, `event`.
+    pub claim_by: ClaimBy,
+    /// By how much `extended` extends, from the start of the payment.
+    pub hold_extension_seconds: u32,
+    /// How long a payment may take in all; then it is voided, and only when that is confirmed the hold is released.
+    pub payment_deadline_seconds: u32,
+    /// How long the saga waits for the answer to a confirmation before it goes on waiting for the event.
+    pub confirm_wait_ms: u64,
+}
+
+impl Section for Config {
+    fn validate(&self) -> Result<(), String> {
+        if self.confirm_wait_ms == 0 || self.payment_deadline_seconds == 0 || self.hold_extension_seconds == 0 {
+            return Err("confirm_wait_ms, payment_deadline_seconds and hold_extension_seconds must be 1 or more".into());
+        }
+        Ok(())
+    }
+}
+
+impl Config {
+    /// How much longer than the payment deadline a two-phase hold lives: time to ask and to void.
+    pub const HOLD_MARGIN_SECONDS: u32 = 60;
+
+    /// Takes a rung of the oversell ladder. Each is an honest older behaviour of this service.
+    pub fn stand_on(&mut self, rung: &str) -> Result<(), String> {
+        (self.hold_during_payment, self.claim_by) = match rung {
+            "R0" => (HoldDuringPayment::LeftAlone, ClaimBy::Event),
+            "R1" => (HoldDuringPayment::LeftAlone, ClaimBy::Saga),
+            "R1b" => (HoldDuringPayment::LeftAlone, ClaimBy::SagaOrHoldAgain),
+            "R2" => (HoldDuringPayment::Extended, ClaimBy::Saga),
+            "R3" => (HoldDuringPayment::UntilAnswered, ClaimBy::Saga),
+            other => return Err(format!("`{other}` is no rung of {OVERSELL}; there are R0, R1, R1b, R2, R3")),
+        };
+        Ok(())
+    }
+
+    /// For how long a hold is made to last when the payment starts; nothing when it is left alone.
+    #[must_use]
+    pub const fn extension_seconds(&self) -> Option<u32> {
+        match self.hold_during_payment {
+            HoldDuringPayment::LeftAlone => None,
+            HoldDuringPayment::Extended => Some(self.hold_extension_seconds),
+            HoldDuringPayment::UntilAnswered => Some(self.payment_deadline_seconds + Self::HOLD_MARGIN_SECONDS),
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! What order-service listens to.
+
+use cart_api::events::CartCheckedOut;
+use payment_api::events::{PaymentAuthorized, PaymentCaptured, PaymentFailed, PaymentRefunded, PaymentVoided};
+use platform::{
+    consumer::HandlerError,
+    db::Tx,
+    event::{Consumer, Event, Received, direct, taking},
+    schema::SchemaError,
+    service::Env,
+};
+use types::{OrderId, PaymentId};
+
+use crate::{app::App, error::OrderError, store};
+
+pub const TOPICS: &[&str] = &[
+    CartCheckedOut::TOPIC,
+    PaymentAuthorized::TOPIC,
+    PaymentCaptured::TOPIC,
+    PaymentFailed::TOPIC,
+    PaymentVoided::TOPIC,
+    PaymentRefunded::TOPIC,
+];
+
+pub fn all(env: &Env, app: &App) -> Result<Vec<Consumer>, SchemaError> {
+    macro_rules! payment {
+        ($event:ty, $status:literal) => {{
+            let app = app.clone();
+            taking::<$event>(env, async move |tx: &mut Tx<'_>, received: &Received<$event>| {
+                let event = &received.event;
+                payment_changed(&app, tx, event.order_id, event.payment_id, $status).await
+            })?
+        }};
+    }
+    let echo = app.clone();
+    Ok(vec![
+        // The echo of a checkout: it repairs a call that was lost between the cart and us.
+        direct::<CartCheckedOut>(env, move |received| {
+            let app = echo.clone();
+            Box::pin(async move {
+                app.create_for_cart(received.event.cart_id).await.map_err(|error| match error {
+                    OrderError::UnknownCart(_) | OrderError::CartUnfit(_) | OrderError::CartRefused(_) => {
+                        HandlerError::Poison(error.to_string())
+                    }
+                    other => HandlerError::Retry(other.to_string()),
+                })
+            })
+        })?,
+        payment!(PaymentAuthorized, "AUTHORIZED"),
+        payment!(PaymentCaptured, "CAPTURED"),
+        payment!(PaymentFailed, "FAILED"),
+        payment!(PaymentVoided, "VOIDED"),
+        payment!(PaymentRefunded, "REFUNDED"),
+    ])
+}
+
+/// Notes what is heard of a payment and wakes the saga that waits for it.
+async fn payment_changed(app: &App, tx: &mut Tx<'_>, order: OrderId, payment: PaymentId, status: &str) -> Result<(), HandlerError> {
+    store::note_payment(tx, order, payment, status).await?;
+    app.sagas.wake(tx, order.uuid()).await?;
+    Ok(())
+}

@@ -1,0 +1,157 @@
+//! The endpoints: parse, call the application, show.
+
+use std::time::Duration;
+
+use axum::extract::State;
+use order_api::{
+    CancelOrder, CreateOrder, Order,
+    client::{CustomerSummary, Erased},
+};
+use platform::{
+    http::{Answer, Command, Page, PageQuery, Path, Query},
+    problem::Problem,
+};
+use serde::Deserialize;
+use types::{CustomerId, OrderId};
+use utoipa::IntoParams;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::app::App;
+
+/// How long a cancellation may take before the order is shown as it stands.
+const CANCEL_WAIT: Duration = Duration::from_secs(5);
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+
+pub fn router(app: App) -> OpenApiRouter {
+    OpenApiRouter::new()
+        .routes(routes!(create, list))
+        .routes(routes!(get))
+        .routes(routes!(cancel))
+        .routes(routes!(summary))
+        .routes(routes!(erase))
+        .with_state(app)
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct Wait {
+    /// Answer when the order has settled, but no later than this: `10s`, at most `30s`.
+    wait: Option<String>,
+}
+
+impl Wait {
+    fn duration(&self) -> Result<Option<Duration>, Problem> {
+        let Some(text) = &self.wait else { return Ok(None) };
+        let wrong = || Problem::invalid("#/wait", "must be whole seconds such as 10s, at most 30s");
+        let seconds: u64 = text.strip_suffix('s').and_then(|number| number.parse().ok()).ok_or_else(wrong)?;
+        let wait = Duration::from_secs(seconds);
+        if wait > LONGEST_WAIT { Err(wrong()) } else { Ok(Some(wait)) }
+    }
+}
+
+/// Make the order of a cart
+///
+/// There is one order for each cart. Its saga (reserve, authorize, claim, capture, confirm) goes on after the answer; `wait` waits for it.
+#[utoipa::path(
+    post, path = "/orders", tag = "orders", params(Wait, ("Idempotency-Key" = String, Header, description = "Required; a new one for each new order")),
+    request_body = CreateOrder,
+    responses(
+        (status = 201, description = "The order", body = Order),
+        (status = "4XX", description = "Refused; nothing has happened", body = Problem, content_type = "application/problem+json"),
+        (status = "5XX", description = "Not answered", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+async fn create(State(app): State<App>, Query(wait): Query<Wait>, command: Command<CreateOrder>) -> Result<Answer, Problem> {
+    let key = command.required_key()?;
+    Ok(app.create(command.body, key, wait.duration()?).await?)
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct ListQuery {
+    /// Whose orders.
+    customer_id: CustomerId,
+    /// How many at most: 1 to 200, 50 when left out.
+    #[param(minimum = 1, maximum = 200)]
+    limit: Option<u32>,
+    /// The `nextCursor` of the page before.
+    cursor: Option<String>,
+}
+
+/// A customer's orders, the newest first
+#[utoipa::path(
+    get, path = "/orders", tag = "orders", params(ListQuery),
+    responses(
+        (status = 200, description = "A page of orders", body = Page<Order>),
+        (status = "4XX", description = "Refused", body = Problem, content_type = "application/problem+json"),
+        (status = "5XX", description = "Not answered", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+async fn list(State(app): State<App>, Query(query): Query<ListQuery>) -> Result<Answer, Problem> {
+    let page = PageQuery { limit: query.limit, cursor: query.cursor };
+    let (limit, before) = (page.limit()?, page.place::<i64>()?.unwrap_or(i64::MAX));
+    let orders = app.of_customer(query.customer_id, before, limit + 1).await?;
+    let page = Page::cut(orders, limit, |(seq, _)| *seq);
+    Answer::ok(&Page { items: page.items.into_iter().map(|(_, order)| order).collect(), next_cursor: page.next_cursor })
+}
+
+/// One order, with its lines and its timeline
+#[utoipa::path(
+    get, path = "/orders/{id}", tag = "orders", params(("id" = OrderId, Path, description = "The order's id")),
+    responses(
+        (status = 200, description = "The order", body = Order),
+        (status = "4XX", description = "Refused", body = Problem, content_type = "application/problem+json"),
+        (status = "5XX", description = "Not answered", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+async fn get(State(app): State<App>, Path(id): Path<OrderId>) -> Result<Answer, Problem> {
+    let order = app.get(id).await?;
+    Ok(Answer::ok(&order)?.version(order.version))
+}
+
+/// Cancel an order that has not been shipped
+///
+/// Its stock goes back and its money too, whatever had happened by then. 409 where it can no longer be cancelled.
+#[utoipa::path(
+    post, path = "/orders/{id}/cancel", tag = "orders",
+    params(("id" = OrderId, Path, description = "The order's id"), ("Idempotency-Key" = Option<String>, Header, description = "The same key is answered the same")),
+    request_body = CancelOrder,
+    responses(
+        (status = 200, description = "The order", body = Order),
+        (status = "4XX", description = "Refused", body = Problem, content_type = "application/problem+json"),
+        (status = "5XX", description = "Not answered", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+async fn cancel(State(app): State<App>, Path(id): Path<OrderId>, command: Command<CancelOrder>) -> Result<Answer, Problem> {
+    let note = command.body.reason.map(String::from);
+    Ok(app.cancel(id, note, command.key, CANCEL_WAIT).await?)
+}
+
+/// How much a customer has bought (for services)
+#[utoipa::path(
+    get, path = "/orders/customers/{customer}/summary", tag = "internal", params(("customer" = CustomerId, Path, description = "The customer's id")),
+    responses(
+        (status = 200, description = "The sums", body = CustomerSummary),
+        (status = "4XX", description = "Refused", body = Problem, content_type = "application/problem+json"),
+        (status = "5XX", description = "Not answered", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+async fn summary(State(app): State<App>, Path(customer): Path<CustomerId>) -> Result<Answer, Problem> {
+    Answer::ok(&app.summary(customer).await?)
+}
+
+/// Remove what is personal from a customer's orders (for services)
+#[utoipa::path(
+    post, path = "/orders/customers/{customer}/erasure", tag = "internal", params(("customer" = CustomerId, Path, description = "The customer's id")),
+    responses(
+        (status = 200, description = "How many records were made anonymous", body = Erased),
+        (status = "4XX", description = "Refused", body = Problem, content_type = "application/problem+json"),
+        (status = "5XX", description = "Not answered", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+async fn erase(State(app): State<App>, Path(customer): Path<CustomerId>) -> Result<Answer, Problem> {
+    let records = u32::try_from(app.erase(customer).await?).unwrap_or(u32::MAX);
+    Answer::ok(&Erased { records })
+}

@@ -1,0 +1,50 @@
+//! order-service: takes a cart, and sees to it that its stock and its money come together, or neither.
+//!
+//! Reading order: [`domain`] (what an order may do), [`checkout`] (the saga), [`app`] (the use cases), [`store`] (every query), then the
+//! doors: [`http`], [`consumers`].
+
+pub mod app;
+pub mod audit;
+pub mod checkout;
+pub mod config;
+pub mod consumers;
+pub mod domain;
+pub mod error;
+pub mod http;
+pub mod store;
+
+use platform::{
+    db::Migration,
+    event::Event,
+    migrations,
+    service::{BuildError, Env, Live, Manifest, Service},
+};
+
+pub const MANIFEST: Manifest = Manifest {
+    name: "order",
+    summary: "Orders: one per cart, taken through reservation, payment and confirmation by a saga that survives crashes.",
+    paths: &["/orders"],
+    publishes: &[order_api::events::OrderCreated::TOPIC, order_api::events::OrderStatusChanged::TOPIC],
+    consumes: consumers::TOPICS,
+    problems: error::KINDS,
+    migrations: all_migrations,
+    build: |env| Box::pin(build(env)),
+};
+
+fn all_migrations() -> Vec<Migration> {
+    let mut all = migrations![(1, "0001_orders")];
+    all.push(saga::migration(2, checkout::TABLE));
+    all
+}
+
+async fn build(env: Env) -> Result<Service, BuildError> {
+    let config = Live::new(env.config::<config::Config>()?);
+    let app = app::App::new(&env, config.clone())?;
+    Ok(Service {
+        router: http::router(app.clone()),
+        consumers: consumers::all(&env, &app)?,
+        background: vec![app.sagas.background(), app.purge_work()],
+        audit: audit::collections(&env.db()),
+        rungs: vec![config.switch(config::OVERSELL, config::Config::stand_on)],
+    })
+}

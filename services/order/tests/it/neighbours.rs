@@ -1,0 +1,214 @@
+//! The neighbours' scripts: cart, inventory and payment as far as order-service speaks to them. Each notes what was said; an effect that
+//! is said twice under one key is one.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use axum::{
+    Json, Router,
+    extract::{Path, State},
+    http::{HeaderMap, StatusCode},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use cart_api::events::{CartCheckedOut, CheckedOutLine};
+use platform::{bus::Outgoing, event::Event, schema::Codec, testing::Stage};
+use serde_json::{Value, json};
+use types::{CartId, Currency, Money, Quantity, Sku, Timestamp, id::Uuid};
+
+pub const CUSTOMER: &str = "0195f3a2-7c11-7d3e-8a11-3f2f0c9b1e22";
+
+#[derive(Clone, Debug, Default)]
+pub struct Script {
+    pub no_stock: bool,
+    pub declined: bool,
+    pub hold_expired: bool,
+    pub never_answers: bool,
+    pub checked_out_by_cart: bool,
+    pub customer: bool,
+    pub said: Arc<Mutex<Vec<String>>>,
+    pub effects: Arc<Mutex<BTreeSet<String>>>,
+    pub payment: Arc<Mutex<String>>,
+}
+
+impl Script {
+    /// What was said to the neighbours, in order; reading does not count.
+    pub fn said(&self) -> Vec<String> {
+        self.said.lock().unwrap().clone()
+    }
+
+    pub fn effects(&self) -> usize {
+        self.effects.lock().unwrap().len()
+    }
+
+    fn say(&self, what: &str) {
+        self.said.lock().unwrap().push(what.to_owned());
+    }
+
+    fn effect(&self, what: &str, headers: &HeaderMap) {
+        self.say(what);
+        let key = headers.get("idempotency-key").map(|key| key.to_str().unwrap().to_owned()).unwrap_or_default();
+        assert!(!key.is_empty(), "{what} was said without a key");
+        self.effects.lock().unwrap().insert(format!("{what} {key}"));
+    }
+}
+
+pub fn cart_of(number: u128) -> CartId {
+    CartId(Uuid::from_u128(number))
+}
+
+pub async fn stage(script: Script) -> (Stage, Script) {
+    let stage = Stage::with(&[&order::MANIFEST]).await;
+    stage.neighbour("cart", cart(script.clone()));
+    stage.neighbour("inventory", inventory(script.clone()));
+    stage.neighbour("payment", payment(script.clone(), stage.world.clock()));
+    (stage, script)
+}
+
+/// What cart-service would publish.
+pub async fn announce_checkout(stage: &Stage, cart: CartId) {
+    let line = CheckedOutLine { sku: Sku::new("LAMP").unwrap(), quantity: Quantity::ONE, unit_price: Money::new(1999, Currency::Usd) };
+    let event = CartCheckedOut {
+        cart_id: cart,
+        customer_id: None,
+        total: Money::new(1999, Currency::Usd),
+        lines: vec![line],
+        version: 2,
+        at: Timestamp::from_seconds(1),
+    };
+    let codec = Codec::<CartCheckedOut>::register(stage.world.registry(), "cart.checkedout.v1-value").unwrap();
+    let headers = vec![("ce_id".to_owned(), Uuid::from_u128(9).to_string())];
+    let outgoing = Outgoing { topic: CartCheckedOut::TOPIC.into(), key: event.key(), value: codec.encode(&event).unwrap(), headers };
+    stage.world.bus().publish(vec![outgoing]).await.unwrap();
+}
+
+fn problem(status: u16, slug: &str) -> Response {
+    let body = json!({"type": format!("urn:crashcart:problem:{slug}"), "title": slug, "status": status});
+    (StatusCode::from_u16(status).unwrap(), Json(body)).into_response()
+}
+
+fn usd(amount: i64) -> Value {
+    json!({"amount": amount, "currency": "USD"})
+}
+
+fn cart(script: Script) -> Router {
+    let freeze = |State(script): State<Script>, Path(id): Path<String>| async move {
+        script.say("freeze");
+        let address = json!({"line1": "1 Marker Street", "city": "Huế", "postalCode": "53000", "country": "VN"});
+        let checkout = json!({"paymentMethod": {"type": "card", "token": "tok_ok"}, "shippingAddress": address});
+        let at = "2026-01-05T00:00:00Z";
+        Json(json!({
+            "cart": {
+                "id": id, "customerId": script.customer.then_some(CUSTOMER), "sessionToken": "s", "status": "CHECKED_OUT", "region": "US",
+                "currency": "USD", "coupon": null,
+                "items": [{"sku": "LAMP", "quantity": 1, "unitPrice": usd(1999), "discount": usd(0), "tax": usd(0),
+                           "quote": {"listPrice": usd(1999), "quotedAt": at, "validUntil": at}}],
+                "subtotal": usd(1999), "discounts": usd(0), "tax": usd(0), "shipping": usd(0), "total": usd(1999), "version": 2, "expiresAt": at,
+            },
+            "checkout": script.checked_out_by_cart.then_some(checkout),
+        }))
+    };
+    Router::new().route("/carts/{id}/freeze", post(freeze)).with_state(script)
+}
+
+fn inventory(script: Script) -> Router {
+    fn reservation(status: &str) -> Response {
+        let body = json!({
+            "reservationId": Uuid::from_u128(5), "orderId": Uuid::from_u128(6), "status": status, "fencingToken": 7,
+            "expiresAt": "2026-01-05T00:10:00Z", "items": [],
+        });
+        Json(body).into_response()
+    }
+    let reserve = |State(script): State<Script>, headers: HeaderMap| async move {
+        if script.no_stock {
+            script.say("reserve");
+            return problem(409, "insufficient-stock");
+        }
+        script.effect("reserve", &headers);
+        reservation("HELD")
+    };
+    let extend = |State(script): State<Script>| async move {
+        script.say("extend");
+        reservation("HELD")
+    };
+    let claim = |State(script): State<Script>, headers: HeaderMap| async move {
+        if script.hold_expired {
+            script.say("claim");
+            return problem(409, "hold-expired");
+        }
+        script.effect("claim", &headers);
+        reservation("CLAIMED")
+    };
+    let release = |State(script): State<Script>| async move {
+        script.say("release");
+        reservation("RELEASED")
+    };
+    Router::new()
+        .route("/inventory/reserve", post(reserve))
+        .route("/inventory/extend", post(extend))
+        .route("/inventory/claim", post(claim))
+        .route("/inventory/release", post(release))
+        .with_state(script)
+}
+
+fn payment(script: Script, clock: platform::Clock) -> Router {
+    fn shown(script: &Script) -> Response {
+        let at = "2026-01-05T00:00:00Z";
+        let status = script.payment.lock().unwrap().clone();
+        let body = json!({
+            "id": Uuid::from_u128(3), "orderId": Uuid::from_u128(4), "amount": usd(1999), "captured": usd(0), "refunded": usd(0),
+            "status": status, "refunds": [], "version": 1, "createdAt": at, "updatedAt": at,
+        });
+        Json(body).into_response()
+    }
+    let become_ = |script: &Script, status: &str| *script.payment.lock().unwrap() = status.to_owned();
+    let create = move |State(script): State<Script>, headers: HeaderMap| async move {
+        script.effect("pay", &headers);
+        if script.payment.lock().unwrap().is_empty() {
+            become_(&script, "REQUIRES_CONFIRMATION");
+        }
+        shown(&script)
+    };
+    let confirm = move |State(script): State<Script>| async move {
+        script.say("confirm");
+        let status = match (script.declined, script.never_answers) {
+            (true, _) => "FAILED",
+            (_, true) => "PROCESSING",
+            _ => "AUTHORIZED",
+        };
+        become_(&script, status);
+        if script.never_answers {
+            clock.sleep(Duration::from_secs(10)).await;
+        }
+        shown(&script)
+    };
+    let capture = move |State(script): State<Script>, headers: HeaderMap| async move {
+        script.effect("capture", &headers);
+        become_(&script, "CAPTURED");
+        shown(&script)
+    };
+    let void = move |State(script): State<Script>| async move {
+        script.say("void");
+        if script.payment.lock().unwrap().as_str() != "REFUNDED" {
+            become_(&script, "VOIDED");
+        }
+        shown(&script)
+    };
+    let refund = move |State(script): State<Script>| async move {
+        script.say("refund");
+        become_(&script, "REFUNDED");
+        shown(&script)
+    };
+    let look = |State(script): State<Script>| async move { shown(&script) };
+    Router::new()
+        .route("/payments", post(create))
+        .route("/payments/{id}", get(look))
+        .route("/payments/{id}/confirm", post(confirm))
+        .route("/payments/{id}/capture", post(capture))
+        .route("/payments/{id}/void", post(void))
+        .route("/payments/{id}/refund", post(refund))
+        .with_state(script)
+}

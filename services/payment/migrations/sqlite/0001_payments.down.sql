@@ -1,0 +1,6 @@
+DROP TABLE ledger_lines;
+DROP TABLE ledger_postings;
+DROP TABLE refunds;
+DROP TABLE payment_transitions;
+DROP TABLE payment_attempts;
+DROP TABLE payments;

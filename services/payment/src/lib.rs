@@ -1,0 +1,68 @@
+//! payment-service: has the money authorized, taken and given back by a provider that may be slow, silent, late, twice or out of order,
+//! and keeps the books so that they agree with the provider's own.
+//!
+//! Reading order: [`domain`] (what a payment may do), [`ledger`] (double entry), [`app`] (the use cases, with [`app::learn`] at their
+//! heart), [`callback`], [`store`] (every query), then the door: [`http`].
+
+pub mod app;
+pub mod audit;
+pub mod callback;
+pub mod config;
+pub mod domain;
+pub mod error;
+pub mod http;
+pub mod ledger;
+pub mod metrics;
+pub mod store;
+
+use std::time::Duration;
+
+use payment_api::events;
+use platform::{
+    db::Migration,
+    event::Event,
+    migrations,
+    service::{Background, BuildError, Env, Manifest, Progress, Service},
+};
+
+pub const MANIFEST: Manifest = Manifest {
+    name: "payment",
+    summary: "Payments: one per order, authorized, captured, voided and refunded with the provider, in a double-entry ledger.",
+    paths: &["/payments"],
+    publishes: &[
+        events::PaymentAuthorized::TOPIC,
+        events::PaymentCaptured::TOPIC,
+        events::PaymentFailed::TOPIC,
+        events::PaymentVoided::TOPIC,
+        events::PaymentRefunded::TOPIC,
+    ],
+    consumes: &[],
+    problems: error::KINDS,
+    migrations: all_migrations,
+    build: |env| Box::pin(build(env)),
+};
+
+/// How often, at least, an instance looks for what another one left when it crashed.
+const LOOK: Duration = Duration::from_secs(30);
+
+fn all_migrations() -> Vec<Migration> {
+    migrations![(1, "0001_payments")]
+}
+
+async fn build(env: Env) -> Result<Service, BuildError> {
+    let config = env.config::<config::Config>()?;
+    let reader = callback::Reader::new(&env, &config)?;
+    let app = app::App::new(&env, config).await?;
+    let (inquirer, purger) = (app.clone(), app.clone());
+    let background = vec![
+        Background::new("inquiry", LOOK, Some(app.bell.clone()), move || {
+            let app = inquirer.clone();
+            Box::pin(async move { app.inquire().await })
+        }),
+        Background::new("purge", Duration::from_secs(3600), None, move || {
+            let app = purger.clone();
+            Box::pin(async move { app.purge().await.map(|_| Progress::Idle) })
+        }),
+    ];
+    Ok(Service { router: http::router(app, reader), background, audit: audit::collections(&env.db()), ..Service::default() })
+}

@@ -1,0 +1,13 @@
+//! payment-service through its doors, with the mock provider behind it in the same simulated world.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "what a test cannot go on without is a failed test")]
+
+mod support;
+
+mod books;
+mod callbacks;
+mod confirm;
+mod faults;
+mod money;
+mod random;
+mod refunds;
+mod requests;
