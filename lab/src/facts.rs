@@ -1,0 +1,293 @@
+//! What the services and the provider say of themselves, read from the audit exports into what a check can work on. Nothing is computed or
+//! repaired here. A fact that lacks a field that a check needs is an error that names it, never a fact that is passed over.
+
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::Value as Json;
+use types::Timestamp;
+
+use crate::target::{Target, TargetError, shortened};
+
+/// The counters of a SKU in a warehouse.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Stock {
+    pub id: String,
+    pub sku: String,
+    pub warehouse: String,
+    pub on_hand: i64,
+    pub held: i64,
+    pub claimed: i64,
+    pub shipped: i64,
+}
+
+/// A line of the stock's journal.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Movement {
+    pub seq: i64,
+    pub at: Timestamp,
+    /// receipt, adjust, hold, extend, claim, release, expire, ship, return
+    pub kind: String,
+    pub id: String,
+    pub sku: String,
+    pub warehouse: String,
+    /// Units; of an adjustment the signed difference.
+    pub quantity: i64,
+    pub reservation_id: Option<String>,
+    pub order_id: Option<String>,
+    pub fencing_token: Option<i64>,
+    /// When the hold runs out (of `hold` and `extend`).
+    pub expires_at: Option<Timestamp>,
+}
+
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Reservation {
+    pub id: String,
+    pub order_id: String,
+    pub status: String,
+    pub fencing_token: i64,
+    pub created_at: Timestamp,
+    pub expires_at: Timestamp,
+    pub ended_at: Option<Timestamp>,
+    pub claimed_at: Option<Timestamp>,
+    pub lines: Vec<ReservedLine>,
+}
+
+impl Reservation {
+    /// Its units stay with it: claimed, or shipped after that.
+    #[must_use]
+    pub fn is_claimed(&self) -> bool {
+        matches!(self.status.as_str(), "CLAIMED" | "SHIPPED")
+    }
+
+    #[must_use]
+    pub fn is_live(&self, now: Timestamp) -> bool {
+        self.status == "HELD" && now < self.expires_at
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct ReservedLine {
+    pub sku: String,
+    pub warehouse: String,
+    pub quantity: i64,
+}
+
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Order {
+    pub id: String,
+    /// When it was changed last.
+    pub at: Timestamp,
+    pub cart_id: String,
+    pub status: String,
+    pub total: i64,
+    pub payment_id: Option<String>,
+    pub version: i64,
+    pub created_at: Timestamp,
+}
+
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OrderLine {
+    /// The order's.
+    pub id: String,
+    pub sku: String,
+    pub quantity: i64,
+    pub unit_price: i64,
+}
+
+/// A step of an order or of a payment.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Transition {
+    pub seq: i64,
+    pub at: Timestamp,
+    /// The order's or the payment's.
+    pub id: String,
+    pub previous: Option<String>,
+    pub status: String,
+    pub reason: Option<String>,
+    pub version: i64,
+}
+
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Payment {
+    pub id: String,
+    pub order_id: String,
+    pub status: String,
+    pub amount: i64,
+    pub captured: i64,
+    pub refunded: i64,
+}
+
+/// An event of the provider's own truth.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PspEvent {
+    pub seq: i64,
+    pub at: Timestamp,
+    /// authorization.succeeded, authorization.declined, authorization.voided, capture.succeeded, refund.succeeded
+    pub kind: String,
+    pub id: String,
+    pub authorization_id: String,
+    /// The merchant's reference: the payment.
+    pub payment_id: String,
+    pub amount: i64,
+}
+
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Cart {
+    pub id: String,
+    pub status: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Promotion {
+    pub id: String,
+    pub usage_limit: Option<i64>,
+    pub used: i64,
+}
+
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Redemption {
+    pub id: String,
+    pub promotion_id: String,
+    pub cart_id: String,
+}
+
+/// Every fact that the checks look at, and when they were read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Facts {
+    pub now: Timestamp,
+    pub stock: Vec<Stock>,
+    pub movements: Vec<Movement>,
+    pub reservations: Vec<Reservation>,
+    pub orders: Vec<Order>,
+    pub order_lines: Vec<OrderLine>,
+    pub order_transitions: Vec<Transition>,
+    pub payments: Vec<Payment>,
+    pub payment_transitions: Vec<Transition>,
+    pub psp_truth: Vec<PspEvent>,
+    pub carts: Vec<Cart>,
+    pub promotions: Vec<Promotion>,
+    pub redemptions: Vec<Redemption>,
+    /// Collections that this system does not export: what needs them was not checked.
+    pub missing: Vec<&'static str>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum FactsError {
+    #[error(transparent)]
+    Target(#[from] TargetError),
+    #[error("a fact of `{collection}` is not as the checks need it: {reason} in {fact}")]
+    Shape { collection: &'static str, reason: String, fact: String },
+}
+
+impl Facts {
+    #[must_use]
+    pub const fn none(now: Timestamp) -> Self {
+        Self {
+            now,
+            stock: Vec::new(),
+            movements: Vec::new(),
+            reservations: Vec::new(),
+            orders: Vec::new(),
+            order_lines: Vec::new(),
+            order_transitions: Vec::new(),
+            payments: Vec::new(),
+            payment_transitions: Vec::new(),
+            psp_truth: Vec::new(),
+            carts: Vec::new(),
+            promotions: Vec::new(),
+            redemptions: Vec::new(),
+            missing: Vec::new(),
+        }
+    }
+
+    /// Reads them all.
+    pub async fn read(target: &dyn Target) -> Result<Self, FactsError> {
+        let mut missing = Vec::new();
+        let facts = Self {
+            // What is derived is read before what it is derived from, so that a running system shows no effect without its cause.
+            stock: read(target, "stock", &mut missing).await?,
+            movements: read(target, "movements", &mut missing).await?,
+            reservations: read(target, "reservations", &mut missing).await?,
+            payments: read(target, "payments", &mut missing).await?,
+            payment_transitions: read(target, "payment-transitions", &mut missing).await?,
+            psp_truth: read(target, "psp-truth", &mut missing).await?,
+            orders: read(target, "orders", &mut missing).await?,
+            order_lines: read(target, "order-lines", &mut missing).await?,
+            order_transitions: read(target, "order-transitions", &mut missing).await?,
+            carts: read(target, "carts", &mut missing).await?,
+            promotions: read(target, "promotions", &mut missing).await?,
+            redemptions: read(target, "redemptions", &mut missing).await?,
+            now: target.now(),
+            missing: Vec::new(),
+        };
+        Ok(Self { missing, ..facts })
+    }
+
+    /// Those that concern one SKU: on a running system others have orders too.
+    #[must_use]
+    pub fn of_sku(mut self, sku: &str) -> Self {
+        self.stock.retain(|stock| stock.sku == sku);
+        self.movements.retain(|movement| movement.sku == sku);
+        self.reservations.retain(|reservation| reservation.lines.iter().any(|line| line.sku == sku));
+        self.order_lines.retain(|line| line.sku == sku);
+        let orders: std::collections::BTreeSet<&str> = self.order_lines.iter().map(|line| line.id.as_str()).collect();
+        self.orders.retain(|order| orders.contains(order.id.as_str()));
+        self.order_transitions.retain(|step| orders.contains(step.id.as_str()));
+        self.payments.retain(|payment| orders.contains(payment.order_id.as_str()));
+        let payments: std::collections::BTreeSet<&str> = self.payments.iter().map(|payment| payment.id.as_str()).collect();
+        self.payment_transitions.retain(|step| payments.contains(step.id.as_str()));
+        self.psp_truth.retain(|event| payments.contains(event.payment_id.as_str()));
+        let carts: std::collections::BTreeSet<&str> = self.orders.iter().map(|order| order.cart_id.as_str()).collect();
+        self.carts.retain(|cart| carts.contains(cart.id.as_str()));
+        self.promotions.clear();
+        self.redemptions.clear();
+        self
+    }
+}
+
+async fn read<T: DeserializeOwned>(target: &dyn Target, name: &'static str, missing: &mut Vec<&'static str>) -> Result<Vec<T>, FactsError> {
+    let facts = match target.facts(name).await {
+        Ok(facts) => facts,
+        Err(error) if error.is_unknown() => {
+            missing.push(name);
+            return Ok(Vec::new());
+        }
+        Err(error) => return Err(error.into()),
+    };
+    facts.into_iter().map(|fact| typed(name, fact)).collect()
+}
+
+fn typed<T: DeserializeOwned>(collection: &'static str, fact: Json) -> Result<T, FactsError> {
+    T::deserialize(&fact).map_err(|error| FactsError::Shape { collection, reason: error.to_string(), fact: shortened(&fact.to_string()) })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_fact_without_a_needed_field_is_an_error_that_names_it() {
+        let fact = json!({"seq": 1, "at": "2026-01-05T00:00:00Z", "kind": "claim", "id": "m1", "sku": "A", "warehouse": "W"});
+        let error = typed::<Movement>("movements", fact).unwrap_err().to_string();
+        assert!(error.contains("movements") && error.contains("quantity"), "{error}");
+    }
+
+    #[test]
+    fn fields_that_no_check_needs_are_let_be() {
+        let fact = json!({"seq": 1, "at": "2026-01-05T00:00:00Z", "kind": "order-line", "id": "o1", "line": 0, "sku": "A", "quantity": 1,
+            "unitPrice": 1999, "service": "order"});
+        assert_eq!(typed::<OrderLine>("order-lines", fact).unwrap().unit_price, 1_999);
+    }
+}

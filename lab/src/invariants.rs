@@ -1,0 +1,182 @@
+//! What must always be true, checked from outside over audit facts. Each check is a pure function from facts to the rows that break it, and
+//! each has a test with facts that hold and with planted wrong ones: a check that cannot fail is a defect.
+//!
+//! The full list is in the design of the incidents; here stand those that stock, orders and payments need: [`stock`] (I1, I18), [`holds`]
+//! (I2, I3), [`sagas`] (I9), [`steps`] (I10), [`unique`] (I20).
+
+pub mod holds;
+pub mod sagas;
+pub mod steps;
+pub mod stock;
+pub mod unique;
+
+use std::{collections::BTreeSet, time::Duration};
+
+use serde::{Serialize, Serializer};
+
+use crate::facts::Facts;
+
+/// An invariant by its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Invariant {
+    I1,
+    I2,
+    I3,
+    I9,
+    I10,
+    I18,
+    I20,
+}
+
+impl Invariant {
+    pub const ALL: [Self; 7] = [Self::I1, Self::I2, Self::I3, Self::I9, Self::I10, Self::I18, Self::I20];
+
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::I1 => "I1",
+            Self::I2 => "I2",
+            Self::I3 => "I3",
+            Self::I9 => "I9",
+            Self::I10 => "I10",
+            Self::I18 => "I18",
+            Self::I20 => "I20",
+        }
+    }
+
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::I1 => "the stock identity",
+            Self::I2 => "a hold ends once",
+            Self::I3 => "a claim is fenced",
+            Self::I9 => "the saga is atomic",
+            Self::I10 => "legal steps",
+            Self::I18 => "within supply",
+            Self::I20 => "one of each",
+        }
+    }
+
+    #[must_use]
+    pub const fn statement(self) -> &'static str {
+        match self {
+            Self::I1 => "the counters are the fold of the journal; received + adjusted + returned = available + held + claimed + shipped",
+            Self::I2 => "each reservation ends exactly once: claimed, released or expired, in time",
+            Self::I3 => "stock is claimed only while the hold is live, with its token",
+            Self::I9 => "each order ends confirmed with stock and money, or cancelled with neither, in time",
+            Self::I10 => "every change of a state is in the table, versions grow by one, nothing follows an end",
+            Self::I18 => "of each SKU no more is claimed and shipped than was received, adjusted and returned",
+            Self::I20 => "one order per cart, one live or claimed reservation per order, a coupon within its limit",
+        }
+    }
+
+    /// The collections without which it cannot be checked.
+    #[must_use]
+    pub const fn needs(self) -> &'static [&'static str] {
+        match self {
+            Self::I1 => &["stock", "movements"],
+            Self::I2 | Self::I3 => &["reservations", "movements"],
+            Self::I9 => &["orders", "order-lines", "reservations", "payments", "psp-truth"],
+            Self::I10 => &["orders", "order-transitions", "payments", "payment-transitions"],
+            Self::I18 => &["movements"],
+            Self::I20 => &["orders", "reservations"],
+        }
+    }
+
+    /// The rows that break it; none when it holds.
+    #[must_use]
+    pub fn check(self, facts: &Facts, grace: &Grace) -> Vec<Breach> {
+        let rows = match self {
+            Self::I1 => stock::identity(facts, grace),
+            Self::I2 => holds::ends_once(facts, grace),
+            Self::I3 => holds::is_fenced(facts),
+            Self::I9 => sagas::is_atomic(facts, grace),
+            Self::I10 => steps::are_legal(facts),
+            Self::I18 => stock::within_supply(facts),
+            Self::I20 => unique::one_of_each(facts),
+        };
+        rows.into_iter().map(|(id, detail)| Breach { invariant: self, id, detail }).collect()
+    }
+}
+
+impl std::fmt::Display for Invariant {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl Serialize for Invariant {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+/// For how long what is legally false for a while may be so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grace {
+    /// After a hold has run out, until its end is noted.
+    pub hold_end: Duration,
+    /// After an order was made, until its saga has ended.
+    pub saga: Duration,
+    /// After a saga has ended, until what follows from events has followed.
+    pub effects: Duration,
+}
+
+impl Default for Grace {
+    /// For the default settings: a payment may take 480 s, and is given up for good within a minute after that.
+    fn default() -> Self {
+        Self { hold_end: Duration::from_secs(60), saga: Duration::from_secs(600), effects: Duration::from_secs(10) }
+    }
+}
+
+/// One row that breaks an invariant.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Breach {
+    pub invariant: Invariant,
+    /// The damaged row: a reservation, an order, a payment, `SKU@WAREHOUSE`.
+    pub id: String,
+    pub detail: String,
+}
+
+/// A damaged row and what is wrong with it.
+type Row = (String, String);
+
+/// What was found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Findings {
+    pub breaches: Vec<Breach>,
+    /// What could not be checked, with the collections that the system does not export.
+    pub unchecked: Vec<(Invariant, Vec<&'static str>)>,
+}
+
+impl Findings {
+    /// The invariants that are broken.
+    #[must_use]
+    pub fn broken(&self) -> BTreeSet<Invariant> {
+        self.breaches.iter().map(|breach| breach.invariant).collect()
+    }
+
+    pub fn of(&self, invariant: Invariant) -> impl Iterator<Item = &Breach> {
+        self.breaches.iter().filter(move |breach| breach.invariant == invariant)
+    }
+}
+
+/// Every invariant over these facts.
+#[must_use]
+pub fn check(facts: &Facts, grace: &Grace) -> Findings {
+    let mut findings = Findings { breaches: Vec::new(), unchecked: Vec::new() };
+    for invariant in Invariant::ALL {
+        let missing: Vec<_> = invariant.needs().iter().copied().filter(|name| facts.missing.contains(name)).collect();
+        if missing.is_empty() {
+            findings.breaches.extend(invariant.check(facts, grace));
+        } else {
+            findings.unchecked.push((invariant, missing));
+        }
+    }
+    findings
+}
+
+#[cfg(test)]
+pub(crate) mod plant;
+#[cfg(test)]
+mod tests;

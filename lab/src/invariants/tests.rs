@@ -1,0 +1,210 @@
+use super::{
+    plant::{at, grace, none},
+    *,
+};
+
+/// Three orders: one confirmed, one whose hold ran out and whose payment was voided, one released. A coupon used once of two.
+fn shop() -> Facts {
+    none()
+        .received(2)
+        .held("a", 10)
+        .confirmed("a", 20)
+        .held("b", 30)
+        .ended("b", 150, "expire", "EXPIRED")
+        .voided("b", 200)
+        .held("c", 300)
+        .ended("c", 310, "release", "RELEASED")
+        .pay_step("c", 310, "FAILED")
+        .psp("c", 310, "authorization.declined")
+        .step("c", 310, "CANCELLED")
+        .coupon(2, &["cart-a"])
+}
+
+fn broken_by(facts: &Facts) -> Vec<&'static str> {
+    check(facts, &grace()).broken().into_iter().map(Invariant::as_str).collect()
+}
+
+#[test]
+fn in_a_shop_where_everything_is_right_every_invariant_holds() {
+    let findings = check(&shop(), &grace());
+    assert_eq!(findings.breaches, []);
+    assert_eq!(findings.unchecked, []);
+}
+
+#[test]
+fn each_planted_bug_breaks_exactly_its_set_and_any_two_invariants_are_told_apart() {
+    type Bug = (&'static str, fn() -> Facts, &'static [&'static str]);
+    let bugs: &[Bug] = &[
+        ("a counter is off by one", || shop().plant(|facts| facts.stock[0].claimed -= 1), &["I1"]),
+        ("a counter still holds what ran out", || shop().plant(|facts| facts.stock[0].held += 1), &["I1"]),
+        ("stock came in without a movement", || shop().plant(|facts| facts.stock[0].on_hand += 1), &["I1"]),
+        (
+            "a hold ran out and nobody ended it",
+            || none().received(2).held("a", 10).voided("a", 20).plant(|facts| facts.stock[0].held = 0),
+            &["I2"],
+        ),
+        ("a hold was released twice", || shop().ended("c", 420, "release", "RELEASED"), &["I2"]),
+        (
+            "a reservation says released and was claimed",
+            || shop().held("d", 400).confirmed("d", 410).plant(|facts| facts.hold_of("d").status = "RELEASED".into()),
+            &["I2", "I9"],
+        ),
+        ("a claim with the token of another hold", || shop().plant(|facts| facts.movements[2].fencing_token = Some(99)), &["I3"]),
+        (
+            "a claim without a hold",
+            || {
+                shop().plant(|facts| {
+                    facts.movements.push(crate::facts::Movement {
+                        seq: 99,
+                        id: "m".into(),
+                        reservation_id: None,
+                        ..facts.movements[2].clone()
+                    });
+                    facts.stock[0].claimed += 1;
+                })
+            },
+            &["I3"],
+        ),
+        (
+            "a late payer's hold is revived, while there is still stock",
+            || none().received(2).held("a", 10).plant(|facts| facts.stock[0].held = 0).confirmed("a", 200),
+            &["I2", "I3"],
+        ),
+        (
+            "a late payer's hold is revived, and its unit was sold to another",
+            || {
+                none()
+                    .received(1)
+                    .held("a", 10)
+                    .plant(|facts| facts.stock[0].held = 0)
+                    .held("b", 140)
+                    .confirmed("b", 142)
+                    .confirmed("a", 200)
+            },
+            &["I2", "I3", "I18"],
+        ),
+        ("the stock was adjusted below what is claimed", || shop().adjusted(500, -2), &["I18"]),
+        ("an order waits for ever", || none().received(1).held("a", 10).ended("a", 130, "expire", "EXPIRED"), &["I9"]),
+        ("an order is confirmed and its money was not taken", || shop().plant(|facts| facts.payments[0].captured = 0), &["I9"]),
+        (
+            "an order is cancelled and the provider still has the authorization",
+            || shop().plant(|facts| facts.psp_truth.retain(|event| event.kind != "authorization.voided")),
+            &["I9"],
+        ),
+        ("an order is cancelled and its money was kept", || shop().psp("b", 201, "capture.succeeded"), &["I9"]),
+        (
+            "an order is cancelled and its stock is claimed",
+            || shop().held("d", 400).ended("d", 410, "claim", "CLAIMED").pay_step("d", 410, "FAILED").step("d", 410, "CANCELLED"),
+            &["I9"],
+        ),
+        (
+            "a step that is not in the table",
+            || shop().step("b", 210, "PENDING").plant(|facts| facts.orders[1].created_at = at(4_900)),
+            &["I10"],
+        ),
+        (
+            "a version is missing",
+            || {
+                shop().plant(|facts| {
+                    facts.order_transitions.iter_mut().filter(|step| step.status == "CANCELLED").for_each(|step| step.version += 1)
+                })
+            },
+            &["I10"],
+        ),
+        ("a status was changed without a step", || shop().plant(|facts| facts.payments[1].status = "FAILED".into()), &["I10"]),
+        ("a cart has two orders", || shop().plant(|facts| facts.orders[2].cart_id = "cart-a".into()), &["I20"]),
+        (
+            "a coupon goes beyond its limit",
+            || {
+                shop()
+                    .coupon(2, &["cart-a"])
+                    .plant(|facts| facts.promotions.iter_mut().for_each(|one| (one.usage_limit, one.used) = (Some(1), 2)))
+            },
+            &["I20"],
+        ),
+        ("a coupon's use is not counted", || shop().plant(|facts| facts.promotions[0].used = 0), &["I20"]),
+        (
+            "an order has two claims",
+            || {
+                shop().held("d", 400).confirmed("d", 410).plant(|facts| {
+                    let (mut second, mut movements) = (facts.reservations[0].clone(), facts.movements[1..3].to_vec());
+                    (second.id, second.order_id) = ("hold-d2".into(), "order-d".into());
+                    for (movement, seq) in movements.iter_mut().zip([90, 91]) {
+                        (movement.seq, movement.reservation_id) = (seq, Some("hold-d2".into()));
+                    }
+                    facts.movements.extend(movements);
+                    facts.reservations.push(second);
+                    (facts.stock[0].claimed, facts.stock[0].on_hand) = (3, 3);
+                    facts.movements[0].quantity = 3;
+                })
+            },
+            &["I9", "I20"],
+        ),
+    ];
+    let mut sets: BTreeSet<Vec<&str>> = BTreeSet::new();
+    for (name, facts, expected) in bugs {
+        assert_eq!(broken_by(&facts()), *expected, "{name}: {:?}", check(&facts(), &grace()).breaches);
+        sets.insert(expected.to_vec());
+    }
+    for one in Invariant::ALL {
+        for other in Invariant::ALL.into_iter().filter(|other| *other != one) {
+            let apart = sets.iter().any(|set| set.contains(&one.as_str()) != set.contains(&other.as_str()));
+            assert!(apart, "no planted bug tells {one} from {other}");
+        }
+    }
+}
+
+#[test]
+fn what_is_legally_false_for_a_while_is_judged_after_its_grace() {
+    let stuck = none().received(1).held("a", 10).ended("a", 130, "expire", "EXPIRED");
+    let at_second = |seconds: i64| broken_by(&stuck.clone().plant(|facts| facts.now = at(seconds)));
+    assert_eq!(at_second(610), [""; 0]);
+    assert_eq!(at_second(611), ["I9"]);
+    let silent = none().received(1).held("a", 10);
+    let at_second = |seconds: i64| broken_by(&silent.clone().plant(|facts| facts.now = at(seconds)));
+    // The counter may still have what has just run out.
+    assert_eq!(at_second(129), [""; 0]);
+    assert_eq!(at_second(189), [""; 0]);
+    assert_eq!(at_second(191), ["I1", "I2"]);
+}
+
+#[test]
+fn a_claim_may_come_after_an_extension_but_not_after_its_end() {
+    let extended = |claimed_at: i64| {
+        none()
+            .received(1)
+            .held("a", 10)
+            .plant(|facts| {
+                let mut extension = facts.movements[1].clone();
+                (extension.kind, extension.seq, extension.expires_at) = ("extend".into(), 2, Some(at(250)));
+                facts.movements[1].seq = 1;
+                facts.movements[0].seq = 0;
+                facts.movements.push(extension);
+                facts.hold_of("a").expires_at = at(250);
+            })
+            .confirmed("a", claimed_at)
+            .plant(|facts| facts.stock[0].held = 0)
+    };
+    assert_eq!(broken_by(&extended(240)), [""; 0]);
+    assert_eq!(broken_by(&extended(250)), ["I2", "I3"]);
+}
+
+#[test]
+fn a_claim_that_goes_back_to_the_stock_is_no_second_end() {
+    let back = |status: &str| {
+        shop().ended("a", 400, "return", status).plant(|facts| {
+            (facts.stock[0].held, facts.stock[0].claimed) = (0, 0);
+            facts.payments[0].refunded = facts.payments[0].captured;
+            facts.psp_truth.push(crate::facts::PspEvent { kind: "refund.succeeded".into(), ..facts.psp_truth[1].clone() });
+        })
+    };
+    let returned = back("RETURNED_TO_STOCK").pay_step("a", 400, "REFUNDED").step("a", 400, "CANCELLED");
+    assert_eq!(check(&returned, &grace()).breaches, []);
+    assert!(broken_by(&back("CLAIMED")).contains(&"I2"));
+}
+
+#[test]
+fn what_the_system_does_not_export_is_not_said_to_hold() {
+    let findings = check(&shop().plant(|facts| facts.missing = vec!["psp-truth"]), &grace());
+    assert_eq!(findings.unchecked, [(Invariant::I9, vec!["psp-truth"])]);
+}

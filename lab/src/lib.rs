@@ -1,0 +1,22 @@
+//! The incident lab: it brings an incident about, measures it, proves its cause, and shows what mends it. An outsider: it knows the services'
+//! contracts and reaches a system as a user and an operator do, whether that system is simulated in this process or runs elsewhere.
+//!
+//! Reading order: [`target`] (the ways into a system), [`scenario`] (what a scenario declares and what a run gives), [`oversell`] with its
+//! [`demand`] and its [`model`], [`facts`] and [`journal`] (what the services say of themselves), [`invariants`] and [`verify`], [`figures`],
+//! [`verdict`], [`record`], [`report`]; small: [`knob`], [`digest`].
+
+pub mod demand;
+pub mod digest;
+pub mod facts;
+pub mod figures;
+pub mod invariants;
+pub mod journal;
+pub mod knob;
+pub mod model;
+pub mod oversell;
+pub mod record;
+pub mod report;
+pub mod scenario;
+pub mod target;
+pub mod verdict;
+pub mod verify;
