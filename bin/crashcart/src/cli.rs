@@ -1,0 +1,129 @@
+//! Every command and its options. What a command does stands in its own file.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+use platform::{Settings, settings};
+
+use crate::{
+    commands::{api, checkout, demo, events, fault, load, scenario, seed, settings as show_settings, token, up, verify},
+    output::{self, Failure, Outcome},
+};
+
+/// A commerce backbone that you can break on purpose, and prove it.
+///
+/// All services run in one process on embedded stores; nothing else is needed. Start with `crashcart demo`.
+#[derive(Parser, Debug)]
+#[command(name = "crashcart", version, max_term_width = 100, propagate_version = true, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// The result as JSON on stdout, for programs
+    #[arg(long, global = true)]
+    json: bool,
+    /// A settings file (TOML); every key and its default: `crashcart settings`
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// The main job, by itself: start everything, take orders, oversell on every rung, prove it
+    Demo(demo::Demo),
+    /// The whole system in this process, until Ctrl-C
+    Up(up::Up),
+    /// Fill a running system with the data set, through its public APIs
+    Seed(seed::Seed),
+    /// Take orders end to end and show the journey of each
+    Checkout(checkout::Checkout),
+    /// The incidents: list them, run one
+    Scenario(scenario::Scenario),
+    /// Check every invariant over a running or a stopped system
+    Verify(verify::Verify),
+    /// Put load on a running system and measure it
+    Load(load::Load),
+    /// Faults in a running system: list, set, clear
+    Fault(fault::Fault),
+    /// The events of a running system: tail, show
+    Events(events::Events),
+    /// A token for the APIs (needed where auth = "jwt")
+    Token(token::Token),
+    /// The API documents: export
+    Api(api::Api),
+    /// Every setting, its value and where it comes from
+    Settings(show_settings::Show),
+}
+
+/// What every command is given.
+pub struct Common {
+    pub json: bool,
+    config: Option<PathBuf>,
+}
+
+impl Common {
+    /// The settings: defaults, file, `.env`, environment. A mistake in them is told before anything else happens.
+    pub fn settings(&self) -> Result<Settings, Failure> {
+        Settings::load(settings::DEFAULTS, self.config.as_deref(), settings::environment()).map_err(Failure::usage)
+    }
+}
+
+/// Parses, runs, ends with an exit code: 0 when all is well, 1 when the answer is no, 2 for bad usage.
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    let common = Common { json: cli.json, config: cli.config };
+    output::finish(dispatch(cli.command, &common))
+}
+
+fn dispatch(command: Command, common: &Common) -> Outcome {
+    // A simulated world brings its own runtime; everything else runs in this one.
+    match command {
+        Command::Scenario(scenario) => scenario.run(common),
+        Command::Demo(demo) => demo.run(common),
+        Command::Settings(show) => show.run(common),
+        Command::Api(api) => api.run(common),
+        command => runtime()?.block_on(async {
+            match command {
+                Command::Up(up) => up.run(common).await,
+                Command::Seed(seed) => seed.run(common).await,
+                Command::Checkout(checkout) => checkout.run(common).await,
+                Command::Verify(verify) => verify.run(common).await,
+                Command::Load(load) => load.run(common).await,
+                Command::Fault(fault) => fault.run(common).await,
+                Command::Events(events) => events.run(common).await,
+                Command::Token(token) => token.run(common),
+
+                Command::Scenario(_) | Command::Demo(_) | Command::Settings(_) | Command::Api(_) => Ok(output::OK),
+            }
+        }),
+    }
+}
+
+/// The real world's runtime.
+pub fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("crashcart")
+        .build()
+        .map_err(|error| Failure::failed(format!("no threads to run on: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_shows_an_example() {
+        for command in Cli::command().get_subcommands() {
+            let help = command.clone().render_long_help().to_string();
+            let nested = command.get_subcommands().any(|inner| inner.clone().render_long_help().to_string().contains("Example"));
+            assert!(help.contains("Example") || nested, "`crashcart {}` has no example", command.get_name());
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! A file for each command.
+
+pub mod api;
+pub mod checkout;
+pub mod demo;
+pub mod events;
+pub mod fault;
+pub mod load;
+pub mod scenario;
+pub mod seed;
+pub mod settings;
+pub mod token;
+pub mod up;
+pub mod verify;

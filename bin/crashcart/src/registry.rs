@@ -1,0 +1,104 @@
+//! The one list of what can run. A test holds it against the folders under `services/`.
+
+use platform::service::Manifest;
+
+/// Every service, in the order of the ledger, with psp, the mock of the outside world, last. Ports follow this order, from 8101 on.
+pub const SERVICES: &[&Manifest] = &[
+    &customer::MANIFEST,
+    &catalog::MANIFEST,
+    &pricing::MANIFEST,
+    &cart::MANIFEST,
+    &order::MANIFEST,
+    &payment::MANIFEST,
+    &inventory::MANIFEST,
+    &psp::MANIFEST,
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_and_the_folders_agree() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../services");
+        let mut folders: Vec<String> = std::fs::read_dir(folder)
+            .unwrap()
+            .flatten()
+            .filter(|entry| entry.path().join("Cargo.toml").exists())
+            .map(|entry| entry.file_name().to_string_lossy().into_owned())
+            .collect();
+        folders.sort();
+        let mut listed: Vec<String> = SERVICES.iter().map(|manifest| manifest.name.to_owned()).collect();
+        listed.sort();
+        assert_eq!(listed, folders);
+    }
+
+    #[test]
+    fn no_two_services_claim_one_path() {
+        let mut paths: Vec<&str> = SERVICES.iter().flat_map(|manifest| manifest.paths.iter().copied()).collect();
+        paths.sort_unstable();
+        let count = paths.len();
+        paths.dedup();
+        assert_eq!(paths.len(), count);
+    }
+
+    #[test]
+    fn what_is_listened_to_is_published_by_somebody() {
+        let published: Vec<&str> = SERVICES.iter().flat_map(|manifest| manifest.publishes.iter().copied()).collect();
+        for manifest in SERVICES {
+            for topic in manifest.consumes {
+                assert!(published.contains(topic), "{} listens to {topic}, which nobody publishes", manifest.name);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod documents {
+    //! What the documents and tables say of every service, held against the code.
+
+    use std::collections::BTreeSet;
+
+    use platform::{
+        Settings,
+        auth::access::{Access, TABLE},
+        problem, settings,
+        world::{World, simulate},
+    };
+
+    use super::*;
+
+    #[test]
+    fn every_problem_has_its_paragraph_and_no_paragraph_is_left_over() {
+        let page = include_str!("../../../docs/errors.md");
+        let explained: BTreeSet<&str> = page.lines().filter_map(|line| line.strip_prefix("### ")).collect();
+        let shared = problem::kinds::ALL.iter().map(|kind| kind.slug);
+        let known: BTreeSet<&str> =
+            SERVICES.iter().flat_map(|manifest| manifest.problems.iter().map(|kind| kind.slug)).chain(shared).collect();
+        assert_eq!(known.difference(&explained).collect::<Vec<_>>(), Vec::<&&str>::new(), "not explained in docs/errors.md");
+        assert_eq!(explained.difference(&known).collect::<Vec<_>>(), Vec::<&&str>::new(), "explained, but no such problem");
+    }
+
+    #[test]
+    fn every_endpoint_stands_in_the_table_of_who_may_call_what() {
+        let access = Access::parse(TABLE).unwrap();
+        let listed: BTreeSet<String> = access.endpoints().map(str::to_owned).collect();
+        let served: BTreeSet<String> = simulate(async || {
+            let world = World::simulated(Settings::load(settings::DEFAULTS, None, std::iter::empty()).unwrap(), 1).unwrap();
+            let mut served = BTreeSet::new();
+            for manifest in SERVICES {
+                world.start(manifest, 0).await.unwrap();
+                let document: serde_json::Value = serde_json::from_str(&world.openapi(manifest.name).unwrap().to_json().unwrap()).unwrap();
+                for (path, operations) in document["paths"].as_object().unwrap() {
+                    for method in operations.as_object().unwrap().keys() {
+                        served.insert(format!("{} {path}", method.to_uppercase()));
+                    }
+                }
+            }
+            served
+        })
+        .unwrap();
+        assert_eq!(served.difference(&listed).collect::<Vec<_>>(), Vec::<&String>::new(), "not in config/access.toml");
+        assert_eq!(listed.difference(&served).collect::<Vec<_>>(), Vec::<&String>::new(), "in config/access.toml, but not served");
+    }
+}

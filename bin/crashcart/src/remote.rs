@@ -1,0 +1,88 @@
+//! A running system, as a command reaches it: its gateway, and, for the commands that need it, its admin listener with the token that it
+//! left in its data folder.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use http::Method;
+use serde::de::DeserializeOwned;
+use serde_json::Value as Json;
+
+use crate::{
+    host::{ADDRESS_FILE, Addresses, GATEWAY_PORT},
+    output::Failure,
+};
+
+/// Where the system is.
+#[derive(Args, Clone, Debug)]
+pub struct Where {
+    /// The gateway of the system; that of the one in --data when left out.
+    #[arg(long, value_name = "URL")]
+    pub target: Option<String>,
+    /// The data folder of the system, where it says where it listens.
+    #[arg(long, value_name = "DIR", default_value = "crashcart-data")]
+    pub data: PathBuf,
+    /// The admin listener, when it is not the one that --data names.
+    #[arg(long, value_name = "URL")]
+    pub admin: Option<String>,
+    /// The admin token, when it is not the one in --data.
+    #[arg(long, value_name = "TOKEN")]
+    pub admin_token: Option<String>,
+}
+
+impl Where {
+    pub fn gateway(&self) -> String {
+        match &self.target {
+            Some(url) => url.trim_end_matches('/').to_owned(),
+            None => running(&self.data).map_or_else(|| format!("http://127.0.0.1:{GATEWAY_PORT}"), |addresses| addresses.gateway),
+        }
+    }
+
+    /// The admin listener and its token.
+    pub fn admin(&self) -> Result<(String, String), Failure> {
+        let known = running(&self.data);
+        let url = self.admin.clone().or_else(|| known.as_ref().map(|addresses| addresses.admin.clone()));
+        let token = self.admin_token.clone().or_else(|| known.map(|addresses| addresses.admin_token));
+        match (url, token) {
+            (Some(url), Some(token)) => Ok((url.trim_end_matches('/').to_owned(), token)),
+            _ => Err(Failure::usage(format!(
+                "no running system is known in {}; start one with `crashcart up`, or name it with --admin URL and --admin-token TOKEN",
+                self.data.display()
+            ))),
+        }
+    }
+
+    /// One call of the admin listener.
+    pub async fn ask_admin(&self, method: Method, path: &str, body: Option<&Json>) -> Result<Answer, Failure> {
+        let (url, token) = self.admin()?;
+        let mut request = reqwest::Client::new().request(method, format!("{url}{path}")).bearer_auth(token);
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let response =
+            request.send().await.map_err(|error| Failure::failed(format!("the admin listener at {url} does not answer: {error}")))?;
+        let status = response.status().as_u16();
+        let text = response.text().await.map_err(|error| Failure::failed(format!("the admin listener at {url} broke off: {error}")))?;
+        if status >= 400 {
+            let problem: Option<platform::problem::Problem> = serde_json::from_str(&text).ok();
+            let told = problem.map_or(text, |problem| problem.to_string());
+            return Err(if status == 422 || status == 404 { Failure::usage(told) } else { Failure::failed(told) });
+        }
+        Ok(Answer(text))
+    }
+}
+
+/// What the admin listener said.
+pub struct Answer(pub String);
+
+impl Answer {
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T, Failure> {
+        serde_json::from_str(&self.0)
+            .map_err(|error| Failure::failed(format!("the admin listener's answer is not what was agreed: {error}")))
+    }
+}
+
+/// Where the system of a data folder listens, if one runs there.
+pub fn running(data: &Path) -> Option<Addresses> {
+    serde_json::from_slice(&std::fs::read(data.join(ADDRESS_FILE)).ok()?).ok()
+}
