@@ -1,15 +1,17 @@
 //! Who is asking, and may they: tokens (JWT) between callers and services, and signatures on callbacks from outside. A library checks
 //! the token's signature; the times in it are checked here, on the platform's clock, because that library reads the machine's own,
-//! which a simulation cannot move. There is one algorithm, so a token cannot choose a weaker one. Not here: who may do what (each
-//! service knows that of its own routes) and where the secret comes from (settings).
+//! which a simulation cannot move. There is one algorithm, so a token cannot choose a weaker one. What a role may do stands in [`access`],
+//! whose things a caller may touch in [`caller`]. Not here: where the secret comes from (settings).
 
 pub mod access;
+pub mod caller;
 mod secret;
 mod signature;
 
 use std::{collections::BTreeSet, time::Duration};
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
+pub use caller::Caller;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, errors::ErrorKind};
 pub use secret::{EmptySecret, Secret};
 use serde::{Deserialize, Serialize};

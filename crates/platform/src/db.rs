@@ -144,6 +144,12 @@ impl Db {
         self.engine.read(&self.counters, work).await
     }
 
+    /// Removes from the disk what was deleted or overwritten before: SQLite's log keeps older copies of every page until it is cut. After an
+    /// erasure; [`DbError::Unavailable`] when it could not be done now.
+    pub async fn checkpoint(&self) -> Result<(), DbError> {
+        self.engine.checkpoint(self.service).await
+    }
+
     /// Brings the schema to the newest of `migrations`, each in a transaction of its own.
     pub async fn migrate(&self, migrations: &[Migration]) -> Result<(), DbError> {
         migrate::up(self, migrations.to_vec()).await

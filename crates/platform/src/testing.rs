@@ -1,7 +1,7 @@
 //! What the tests of every service stand on: a simulated world with some services in it, and a caller who speaks HTTP to them. It is the
 //! real starter, layer, stores and bus; only time, chance and threads are the simulation's.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use axum::{Router, body::Body};
 use bytes::Bytes;
@@ -12,6 +12,7 @@ use serde_json::Value as Json;
 use tower::ServiceExt;
 
 use crate::{
+    auth::{Keys, Role, Secret},
     service::Manifest,
     settings::{self, Settings},
     tasks::Tasks,
@@ -149,10 +150,38 @@ impl Stage {
         events
     }
 
+    /// The `Authorization` of a token that this world signs, valid for an hour.
+    #[must_use]
+    pub fn bearer(&self, subject: impl std::fmt::Display, roles: &[Role]) -> String {
+        signed(self.world.keys(), &subject.to_string(), roles, Duration::from_secs(3_600))
+    }
+
+    /// The `Authorization` of tokens for this subject that no service may take, each with what is wrong with it. Half a minute passes.
+    pub async fn bad_bearers(&self, subject: impl std::fmt::Display, roles: &[Role]) -> Vec<(&'static str, String)> {
+        let subject = subject.to_string();
+        let short = signed(self.world.keys(), &subject, roles, Duration::from_secs(1));
+        self.pass(Duration::from_secs(31)).await;
+        let good = self.bearer(&subject, roles);
+        let other =
+            Secret::new("a secret of somebody else, long enough").ok().and_then(|secret| Keys::new(&secret, self.world.clock()).ok());
+        let forged = other.map(|keys| signed(&keys, &subject, roles, Duration::from_secs(3_600))).unwrap_or_default();
+        let (body, _) = good.rsplit_once('.').unwrap_or_default();
+        vec![
+            ("expired", short),
+            ("signed by somebody else", forged),
+            ("without a signature", format!("{body}.")),
+            ("not a token", "Bearer nonsense".to_owned()),
+        ]
+    }
+
     /// Lets simulated time pass, and with it everything that is due.
-    pub async fn pass(&self, duration: std::time::Duration) {
+    pub async fn pass(&self, duration: Duration) {
         self.world.clock().sleep(duration).await;
     }
+}
+
+fn signed(keys: &Keys, subject: &str, roles: &[Role], valid_for: Duration) -> String {
+    keys.issue(subject, roles.iter().copied().collect(), valid_for).map(|token| format!("Bearer {token}")).unwrap_or_default()
 }
 
 async fn answer(router: Router, method: Method, path: &str, body: Vec<u8>, headers: &[(&str, &str)]) -> Got {

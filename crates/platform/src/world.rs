@@ -550,3 +550,6 @@ pub fn all_migrations(manifest: &Manifest) -> Vec<Migration> {
     all.extend((manifest.migrations)());
     all
 }
+
+#[cfg(test)]
+mod tests;

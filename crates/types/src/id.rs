@@ -78,13 +78,13 @@ pub use {apache_avro, utoipa};
 
 /// The text is not a UUID.
 #[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
-#[error("`{0}` is not a UUID such as 0195f3a2-7c11-7d3e-8a11-3f2f0c9b1e22")]
+#[error("`{0}` is not a UUID in lower case such as 0195f3a2-7c11-7d3e-8a11-3f2f0c9b1e22")]
 pub struct IdError(String);
 
-/// Reads a hyphenated UUID; no other spelling, so that one id has one text.
+/// Reads a hyphenated UUID in lower case; no other spelling, so that one id has one text, wherever texts are compared: paths, keys, tokens.
 pub fn parse(text: &str) -> Result<Uuid, IdError> {
     match Uuid::from_str(text) {
-        Ok(id) if text.len() == 36 => Ok(id),
+        Ok(id) if text.len() == 36 && !text.bytes().any(|byte| byte.is_ascii_uppercase()) => Ok(id),
         _ => Err(IdError(text.chars().take(64).collect())),
     }
 }
@@ -126,6 +126,10 @@ id!(OrderId);
 id!(PaymentId);
 id!(ReservationId);
 id!(
+    /// The id of what has no type of its own for it.
+    PlainId
+);
+id!(
     /// One event, from its outbox row to every inbox.
     EventId
 );
@@ -146,6 +150,8 @@ mod tests {
             "0195f3a27c117d3e8a113f2f0c9b1e22",
             "{0195f3a2-7c11-7d3e-8a11-3f2f0c9b1e22}",
             "urn:uuid:0195f3a2-7c11-7d3e-8a11-3f2f0c9b1e22",
+            "0195F3A2-7C11-7D3E-8A11-3F2F0C9B1E22",
+            "0195f3a2-7c11-7d3e-8a11-3f2f0c9b1E22",
         ] {
             assert!(wrong.parse::<OrderId>().is_err(), "{wrong} was taken");
             assert!(serde_json::from_value::<OrderId>(wrong.into()).is_err(), "{wrong} was read");

@@ -73,6 +73,8 @@ impl Engine {
             Durability::Process => "NORMAL",
         };
         connection.pragma_update(None, "synchronous", synchronous).map_err(told)?;
+        // What is erased is overwritten, not only forgotten; older copies in the log go with [`Engine::checkpoint`].
+        connection.pragma_update(None, "secure_delete", true).map_err(told)?;
         // A corrupted file is told at the start, not at the first order.
         connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())).map_err(told)?;
         let (jobs, queue) = mpsc::channel(MAX_QUEUE);
@@ -111,6 +113,20 @@ impl Engine {
                 answer.await.unwrap_or_else(|_| Err(DbError::Unavailable("its writer has ended".into()).into()))
             }
         }
+    }
+
+    /// Moves the whole log into the file and cuts it to nothing. [`DbError::Unavailable`] while a long read is in the way.
+    pub(super) async fn checkpoint(&self, service: &'static str) -> Result<(), DbError> {
+        let Self::File(file) = self else { return Ok(()) };
+        let (reply, answer) = oneshot::channel();
+        let path = file.path.clone();
+        // On a connection and a thread of its own: it waits for readers, and nobody is to wait for it. No simulated world has a file.
+        std::thread::Builder::new()
+            .name(format!("{service}-checkpoint"))
+            .stack_size(512 * 1024)
+            .spawn(move || drop(reply.send(truncate_log(&path))))
+            .map_err(|error| DbError::Unavailable(error.to_string()))?;
+        answer.await.unwrap_or_else(|_| Err(DbError::Unavailable("its checkpoint has ended".into())))
     }
 
     pub(super) async fn read<T, E>(&self, counters: &Counters, work: impl AsyncFnOnce(&mut Tx<'_>) -> Result<T, E>) -> Result<T, E>
@@ -299,6 +315,13 @@ fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
     let connection = open(path)?;
     connection.pragma_update(None, "query_only", true)?;
     Ok(connection)
+}
+
+fn truncate_log(path: &Path) -> Result<(), DbError> {
+    let statement = "PRAGMA wal_checkpoint(TRUNCATE)";
+    let told = |source| error(statement, source);
+    let is_busy: bool = open(path).map_err(told)?.query_row(statement, [], |row| row.get(0)).map_err(told)?;
+    if is_busy { Err(DbError::Unavailable("a read is in the way of its checkpoint".into())) } else { Ok(()) }
 }
 
 fn run(connection: &Connection, statement: &str) -> Result<(), DbError> {

@@ -193,3 +193,48 @@ async fn a_store_that_fails_says_so_and_keeps_nothing() {
     faults.clear(None);
     assert_eq!(count(&db).await, 0);
 }
+
+/// Every file of the database, as it lies on the disk.
+fn bytes_of(folder: &tempfile::TempDir) -> Vec<u8> {
+    std::fs::read_dir(folder.path()).unwrap().flat_map(|entry| std::fs::read(entry.unwrap().path()).unwrap()).collect()
+}
+
+/// How often a text stands in these bytes.
+fn found(bytes: &[u8], text: &str) -> usize {
+    bytes.windows(text.len()).filter(|window| *window == text.as_bytes()).count()
+}
+
+#[tokio::test]
+async fn what_was_deleted_and_overwritten_is_gone_from_the_disk_after_a_checkpoint() {
+    let folder = tempfile::tempdir().unwrap();
+    let db = on_disk(&folder);
+    db.migrate(&migrations()).await.unwrap();
+    // Among others that stay, some small, some over several pages, in pages that split and merge.
+    for id in 0..400_i64 {
+        let length = [1, 20, 300, 9_000][usize::try_from(id % 4).unwrap()];
+        let text = format!("{} {}", if id % 3 == 0 { "Quagmire-Odegard" } else { "somebody" }, "Xanthippe ".repeat(length));
+        db.write(async move |tx: &mut Tx<'_>| {
+            tx.execute("INSERT INTO notes (id, text) VALUES (?, ?)", values![(id * 7_919) % 401, &text]).await.map(|_| ())
+        })
+        .await
+        .unwrap();
+    }
+    assert!(found(&bytes_of(&folder), "Quagmire-Odegard") > 100);
+    // A reader that is done with what it saw is in nobody's way.
+    assert_eq!(count(&db).await, 400);
+    db.write(async |tx: &mut Tx<'_>| -> Result<(), DbError> {
+        tx.execute("DELETE FROM notes WHERE id % 2 = 0 AND text LIKE 'Quagmire%'", vec![]).await?;
+        tx.execute("UPDATE notes SET text = '' WHERE text LIKE 'Quagmire%'", vec![]).await?;
+        Ok(())
+    })
+    .await
+    .unwrap();
+    assert!(found(&bytes_of(&folder), "Quagmire-Odegard") > 0, "before, the log still has it");
+    db.checkpoint().await.unwrap();
+    let bytes = bytes_of(&folder);
+    assert_eq!(found(&bytes, "Quagmire-Odegard"), 0);
+    assert!(found(&bytes, "somebody") >= 200, "the others are there");
+    assert!(count(&db).await > 200);
+    let in_memory = Db::in_memory("test", Chance::seeded(1), faults()).unwrap();
+    in_memory.checkpoint().await.unwrap();
+}

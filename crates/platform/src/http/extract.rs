@@ -11,6 +11,7 @@ use serde_path_to_error::Segment;
 use sha2::{Digest, Sha256};
 
 use crate::{
+    auth::caller::Admitted,
     idempotency::Key,
     problem::{Problem, kinds},
 };
@@ -46,7 +47,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Command<T> {
     type Rejection = Problem;
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let endpoint = format!("{} {}", request.method(), request.uri().path());
+        let endpoint = endpoint(&request);
         let token = idempotency_token(request.headers())?.map(str::to_owned);
         let json_type = is_json(request.headers());
         let bytes = read(request, state).await?;
@@ -57,6 +58,16 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Command<T> {
         let body = parse(text)?;
         let key = token.map(|token| Key::new(&endpoint, &token, Sha256::digest(&bytes).into()));
         Ok(Self { body, key })
+    }
+}
+
+/// Where a key is the same key. One customer's keys are not another's: nobody is given somebody else's answer by guessing one.
+fn endpoint(request: &Request) -> String {
+    // Decoded, as it is when it is read: another spelling of an address is the same address.
+    let (method, path) = (request.method(), percent_encoding::percent_decode_str(request.uri().path()).decode_utf8_lossy());
+    match request.extensions().get::<Admitted>().and_then(|admitted| admitted.customer()) {
+        Some(customer) => format!("{method} {path} as {customer}"),
+        None => format!("{method} {path}"),
     }
 }
 
@@ -356,6 +367,26 @@ mod tests {
         assert!(
             refused(r#"{"items": [{"sku": 491701234567, "quantity": 1}]}"#).1.starts_with("#/items/0/sku invalid type: integer, expected")
         );
+    }
+
+    #[test]
+    fn another_spelling_of_an_address_is_the_same_endpoint_and_another_customer_is_not() {
+        let asked = |path: &str, subject: Option<&str>| {
+            let mut request = Request::new(axum::body::Body::empty());
+            *request.uri_mut() = path.parse().unwrap();
+            if let Some(subject) = subject {
+                let (roles, expires_at) = ([crate::auth::Role::Customer].into(), types::Timestamp::from_seconds(0));
+                let claims = crate::auth::Claims { subject: subject.to_owned(), roles, issued_at: None, expires_at };
+                request.extensions_mut().insert(Admitted::of(Some(&claims)));
+            }
+            endpoint(&request)
+        };
+        assert_eq!(asked("/carts/a%62c/items", None), "GET /carts/abc/items");
+        assert_eq!(asked("/carts/abc/items", None), asked("/carts/%61bc/items?x=1", None));
+        let (mai, ann) = ("0195f3a2-7c11-7d3e-8a11-3f2f0c9b1e22", "0195f3a2-7c11-7d3e-8a11-3f2f0c9b1e23");
+        assert_ne!(asked("/carts", Some(mai)), asked("/carts", Some(ann)));
+        assert_eq!(asked("/carts", Some(mai)), asked("/carts", Some(mai)));
+        assert_eq!(asked("/carts", Some("me")), asked("/carts", None));
     }
 
     #[test]

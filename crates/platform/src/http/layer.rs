@@ -14,7 +14,7 @@ use futures::FutureExt;
 use http::{HeaderValue, header};
 
 use crate::{
-    auth::access::Guard,
+    auth::{access::Guard, caller::Admitted},
     clock::Clock,
     problem::{Problem, kinds},
     telemetry::{
@@ -48,7 +48,7 @@ pub fn frame(router: Router, frame: Frame) -> Router {
         .layer(axum::middleware::from_fn_with_state(Arc::new(frame), around))
 }
 
-async fn around(State(frame): State<Arc<Frame>>, request: Request, next: Next) -> Response {
+async fn around(State(frame): State<Arc<Frame>>, mut request: Request, next: Next) -> Response {
     let started = frame.clock.now();
     let context = frame.contexts.from_headers(request.headers());
     let method = request.method().clone();
@@ -58,12 +58,14 @@ async fn around(State(frame): State<Arc<Frame>>, request: Request, next: Next) -
     let in_flight = frame.metrics.begin(&method, pattern);
     let mut span =
         frame.traces.span(pattern, SpanKind::Server, &context, &[("http.request.method", method.as_str()), ("http.route", pattern)]);
-    let admitted = frame.guard.as_ref().map_or(Ok(None), |guard| guard.admit(&method, pattern, request.headers()));
+    let admitted = frame.guard.as_ref().map(|guard| guard.admit(&method, pattern, request.headers()));
     let work = async {
         match admitted {
-            Ok(_) => next.run(request).await,
-            Err(problem) => problem.into_response(),
+            Some(Err(problem)) => return problem.into_response(),
+            Some(Ok(claims)) => drop(request.extensions_mut().insert(Admitted::of(claims.as_ref()))),
+            None => {}
         }
+        next.run(request).await
     };
     let work = AssertUnwindSafe(work).catch_unwind();
     let limited = frame.clock.timeout(frame.timeout, work);

@@ -61,6 +61,13 @@ pub fn hold(folder: &Path) -> Result<Held, FolderError> {
     }
 }
 
+/// Whether a process holds this data folder now; the files of one that was killed say nothing of that.
+#[must_use]
+pub fn is_held(folder: &Path) -> bool {
+    let lock = OpenOptions::new().write(true).open(folder.join("LOCK"));
+    lock.is_ok_and(|lock| matches!(lock.try_lock(), Err(TryLockError::WouldBlock)))
+}
+
 /// A secret of this data folder: made at the first start, readable by its owner only, the same from then on.
 pub fn secret(folder: &Path, name: &str, chance: Chance) -> Result<Secret, FolderError> {
     let path = folder.join(name);
