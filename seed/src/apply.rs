@@ -40,7 +40,7 @@ pub async fn apply<S: Shop>(
     let total = planned.iter().map(|(_, rows, _)| rows).sum();
     let run = Run { shop, seed: data.seed, concurrency: concurrency.max(1), total, progress: &progress, known: Mutex::default() };
     catalog::look_around(&run).await?;
-    prices::look_around(&run, &data.promotions).await?;
+    prices::look_around(&run).await?;
     let mut tallies = BTreeMap::new();
     // Parents before children: one at a time.
     tallies.insert(Kind::Categories, run.place_all(&data.categories, 1).await?);

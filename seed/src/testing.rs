@@ -39,8 +39,6 @@ pub struct Mood {
     pub stands_still: Option<(Timestamp, Timestamp)>,
     /// How often an order is asked for until it has settled.
     pub polls_until_settled: u32,
-    /// There is no list of promotions.
-    pub lists_no_promotions: bool,
     /// Paths that start like this are refused with this status and slug.
     pub refuses: Option<(String, u16, String)>,
 }
@@ -233,7 +231,6 @@ impl Kept {
             ("PUT", ["pricing", "books", book, "entries", sku]) => self.keep("price", &format!("{book}/{sku}"), body.clone()),
             ("GET", ["pricing", "rules", id]) => found(self.get("rule", id)),
             ("POST", ["pricing", "rules"]) => self.make("rule", &text("id"), body.clone()),
-            ("GET", ["promotions"]) if mood.lists_no_promotions => problem(405, "method-not-allowed", "this path has no such method"),
             ("GET", ["promotions"]) => self.page("promotion", query),
             ("GET", ["promotions", code]) => found(self.get("promotion", code)),
             ("POST", ["promotions"]) => {

@@ -12,23 +12,13 @@ use crate::{
     shop::{Call, Shop},
 };
 
-/// Which campaigns without a code there are. These have no other natural key than their name, so the list is asked; where a system does
-/// not list its promotions, the first coupon tells, because it is made only after all of them.
-pub(super) async fn look_around<S: Shop>(run: &Run<'_, S>, promotions: &[PromotionRequest]) -> Result<(), SeedError> {
+/// Which campaigns without a code there are. These have no other natural key than their name, so the list is asked.
+pub(super) async fn look_around<S: Shop>(run: &Run<'_, S>) -> Result<(), SeedError> {
     let asker = For { kind: Kind::Promotions, row: "all" };
-    let told = run.ask(asker, Call::get("/promotions"), &[404, 405]).await?;
-    if told.answer.status.is_success() {
-        for promotion in run.list(asker, "/promotions").await? {
-            if let (None, Some(name)) = (promotion["code"].as_str(), promotion["name"].as_str()) {
-                run.known().campaigns.insert(name.to_owned());
-            }
+    for promotion in run.list(asker, "/promotions").await? {
+        if let (None, Some(name)) = (promotion["code"].as_str(), promotion["name"].as_str()) {
+            run.known().campaigns.insert(name.to_owned());
         }
-        return Ok(());
-    }
-    let Some(first_coupon) = promotions.iter().find_map(|promotion| promotion.code.as_ref()) else { return Ok(()) };
-    if run.find(asker, format!("/promotions/{first_coupon}")).await?.is_some() {
-        let campaigns = promotions.iter().filter(|promotion| promotion.code.is_none());
-        run.known().campaigns.extend(campaigns.map(|campaign| String::from(campaign.name.clone())));
     }
     Ok(())
 }

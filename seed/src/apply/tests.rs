@@ -137,9 +137,8 @@ async fn what_people_changed_since_stays_changed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn campaigns_are_made_once_also_where_promotions_are_not_listed() {
+async fn campaigns_are_made_once() {
     let system = Scripted::new(Clock::simulated());
-    system.set(|mood| mood.lists_no_promotions = true);
     let data = plan(42, 0.02);
     apply(&data, &system, 8, quiet).await.expect("it is filled");
     assert_eq!(system.things("promotion").len(), data.promotions.len());

@@ -81,7 +81,7 @@ fn is(field: Field, value: &str) -> Expression {
 
 fn rule(name: &str, skus: &[Sku], priority: i32, exclusive: bool, when: Expression, effect: Effect) -> RuleRequest {
     RuleRequest {
-        id: Some(id_of(name)),
+        id: Some(id_of(name).into()),
         name: text::short(name),
         sku: None,
         skus: skus.to_vec(),

@@ -7,6 +7,7 @@ use cart_api::{Cart as View, CreateCart, events::CartItemAdded};
 use order_api::Orders;
 use platform::{
     Clock, Ids,
+    auth::Caller,
     db::{Db, Tx},
     event::Outbox,
     http::{Answer, IfMatch},
@@ -68,15 +69,16 @@ impl App {
         })
     }
 
-    /// A new cart (201), or the one that this session has open already (200).
-    pub async fn create(&self, request: CreateCart, key: Option<Key>) -> Result<Answer, CartError> {
+    /// A new cart (201), or the one that this session has open already (200) if it is a guest's or the caller's.
+    pub async fn create(&self, request: CreateCart, key: Option<Key>, caller: Caller) -> Result<Answer, CartError> {
         let at = self.moment();
         let region = request.region.unwrap_or(types::Region::Us);
         let place = (region, request.currency.unwrap_or_else(|| region.currency()));
         let token = request.session_token.map_or_else(|| self.ids.make::<Uuid>().simple().to_string(), String::from);
         let fresh = Cart::new(self.ids.make(), request.customer_id, token, place, at);
+        let key = about(key, request.customer_id);
         loop {
-            let (idempotency, fresh, key) = (self.idempotency.clone(), fresh.clone(), key.clone());
+            let (idempotency, fresh, key, caller) = (self.idempotency.clone(), fresh.clone(), key.clone(), caller.clone());
             let made = self
                 .db
                 .write(async move |tx: &mut Tx<'_>| {
@@ -84,6 +86,9 @@ impl App {
                         .once::<CartError>(tx, key.as_ref(), async |tx: &mut Tx<'_>| {
                             if let Some(open) = store::open_of_session(tx, &fresh.session_token).await? {
                                 if !open.is_due(at.now) {
+                                    if open.customer_id.is_some() {
+                                        caller.must_own(open.customer_id, || CartError::UnknownSession)?;
+                                    }
                                     return Ok(Answer::ok(&open.view())?.version(open.version));
                                 }
                                 store::expire(tx, open.id, at.now).await?;
@@ -151,7 +156,8 @@ impl App {
                 if let Change::Add(line) = &change { next.item(&line.sku).map(|item| added(&next, item, line.quantity)) } else { None };
             self.snapshots.supersede(id, next.version).await;
             let answer = Answer::ok(&next.view())?.version(next.version);
-            let (outbox, idempotency, saved, key) = (self.outbox.clone(), self.idempotency.clone(), next.clone(), key.clone());
+            let key = about(key.clone(), cart.customer_id);
+            let (outbox, idempotency, saved) = (self.outbox.clone(), self.idempotency.clone(), next.clone());
             let outcome = self
                 .db
                 .write(async move |tx: &mut Tx<'_>| {
@@ -181,12 +187,16 @@ impl App {
         Err(CartError::Raced)
     }
 
-    /// Removes what is personal from a customer's carts, and that they were this customer's. Says how many there were.
+    /// Removes what is personal from a customer's carts and from the answers about them, and that they were this customer's; when it
+    /// answers, the bytes are gone from the disk too. Says how many carts there were.
     pub async fn erase(&self, customer: CustomerId) -> Result<u32, CartError> {
         let mut records = 0_u32;
         loop {
             let carts = self.db.read(async |tx: &mut Tx<'_>| store::of_customer(tx, customer, ERASED_AT_ONCE).await).await?;
             if carts.is_empty() {
+                let idempotency = self.idempotency.clone();
+                self.db.write(async move |tx: &mut Tx<'_>| idempotency.forget_about(tx, customer).await).await?;
+                self.db.checkpoint().await?;
                 return Ok(records);
             }
             for (id, version) in &carts {
@@ -223,6 +233,14 @@ impl App {
 
     pub(crate) fn moment(&self) -> Moment {
         Moment { now: self.clock.now(), ttl: self.config.cart_ttl() }
+    }
+}
+
+/// The key, so that what is answered goes with the customer.
+pub(crate) fn about(key: Option<Key>, customer: Option<CustomerId>) -> Option<Key> {
+    match customer {
+        Some(customer) => key.map(|key| key.about(customer)),
+        None => key,
     }
 }
 

@@ -5,7 +5,7 @@
 //! the event leads order-service to the same order, and the buyer's retry with the same key finds it. Once the order is there, the cart
 //! forgets address and card ([`crate::consumers`]).
 
-use cart_api::{CheckedOut, Checkout, FrozenCart};
+use cart_api::{CartStatus, CheckedOut, Checkout, FrozenCart};
 use order_api::{CreateOrder, Order};
 use platform::{
     client::CallError,
@@ -17,7 +17,7 @@ use platform::{
 use types::{CartId, OrderId, Sku};
 
 use crate::{
-    app::{App, TRIES},
+    app::{App, TRIES, about},
     domain::{Cart, Note, Refusal, Step},
     error::CartError,
     quoting::reprice,
@@ -56,11 +56,15 @@ impl App {
             token: key.as_ref().map(|key| key.token().to_owned()),
             fingerprint: key.as_ref().map(|key| key.fingerprint().to_vec()),
             order_id: None,
+            is_erased: false,
         };
-        match self.close(id, &closing, &seen).await? {
-            Closed::Now(_) => {}
-            Closed::Before(_, stored) => same_request(&stored, &closing)?,
-        }
+        let cart = match self.close(id, &closing, &seen).await? {
+            Closed::Now(cart) => cart,
+            Closed::Before(cart, stored) => {
+                same_request(&stored, &closing)?;
+                cart
+            }
+        };
         let order = self.order(id, checkout).await?;
         let view = CheckedOut { cart_id: id, order_id: order.id, status: order.status.to_string() };
         let answer = Answer { location: Some(format!("/orders/{}", order.id)), ..Answer::accepted(&view)? };
@@ -68,7 +72,7 @@ impl App {
             return Ok(answer);
         }
         // Kept so that a repeat is told the same, however far the order has come by then.
-        let idempotency = self.idempotency.clone();
+        let (idempotency, key) = (self.idempotency.clone(), about(key, cart.customer_id));
         self.db
             .write(async move |tx: &mut Tx<'_>| idempotency.once(tx, key.as_ref(), async |_: &mut Tx<'_>| Ok(answer.clone())).await)
             .await
@@ -77,13 +81,26 @@ impl App {
     /// Closes the cart for its order, or gives the one that was closed: the same however often it is asked.
     pub async fn freeze(&self, id: CartId) -> Result<FrozenCart, CartError> {
         Ok(match self.close(id, &Closing::default(), &IfMatch(None)).await? {
-            Closed::Now(cart) => FrozenCart { cart: cart.view(), checkout: None },
-            Closed::Before(cart, closing) => FrozenCart { cart: cart.view(), checkout: closing.checkout },
+            Closed::Now(cart) => FrozenCart { cart: cart.view(), checkout: None, erased: false },
+            Closed::Before(cart, closing) => FrozenCart { cart: cart.view(), checkout: closing.checkout, erased: closing.is_erased },
         })
     }
 
     async fn close(&self, id: CartId, closing: &Closing, seen: &IfMatch) -> Result<Closed, CartError> {
         let _turn = self.turns.take(id).await;
+        let mut redeemed = Vec::new();
+        let outcome = self.try_close(id, closing, seen, &mut redeemed).await;
+        for code in redeemed {
+            if !matches!(&outcome, Ok(Closed::Now(cart)) if cart.coupon.as_ref() == Some(&code)) {
+                self.give_back_unless_kept(&code, id).await;
+            }
+        }
+        outcome
+    }
+
+    /// `redeemed` are the coupons that were, or may have been, used up on the way.
+    async fn try_close(&self, id: CartId, closing: &Closing, seen: &IfMatch, redeemed: &mut Vec<Sku>) -> Result<Closed, CartError> {
+        let mut owner = None;
         for _ in 0..TRIES {
             let (cart, stored) = self
                 .db
@@ -92,6 +109,10 @@ impl App {
                     Ok::<_, CartError>((cart, store::closing(tx, id).await?))
                 })
                 .await?;
+            // Erased while this was under way: what the customer asked for is not done in a guest's name.
+            if *owner.get_or_insert(cart.customer_id) != cart.customer_id {
+                return Err(CartError::Unknown(id));
+            }
             let now = self.clock.now();
             match cart.check_closable(now) {
                 Err(Refusal::CheckedOut) => return Ok(Closed::Before(cart, stored)),
@@ -108,7 +129,7 @@ impl App {
                 continue;
             }
             if let Some(code) = &priced.coupon {
-                self.redeem(code, id).await?;
+                self.redeem(code, id, redeemed).await?;
             }
             let closed = priced.closed(&cart, self.clock.now())?;
             notes.push(Note::of(Step::CheckedOut));
@@ -162,11 +183,37 @@ impl App {
     }
 
     /// Uses the coupon up for this cart, once however often it is said.
-    async fn redeem(&self, code: &Sku, id: CartId) -> Result<(), CartError> {
-        match self.pricing.redeem(code, id).await {
+    async fn redeem(&self, code: &Sku, id: CartId, redeemed: &mut Vec<Sku>) -> Result<(), CartError> {
+        let outcome = self.pricing.redeem(code, id).await;
+        if !matches!(outcome, Err(CallError::Refused { .. })) && !redeemed.contains(code) {
+            redeemed.push(code.clone());
+        }
+        match outcome {
             Ok(_) => Ok(()),
             Err(CallError::Refused { problem, .. }) if matches!(problem.status, 404 | 409 | 422) => Err(CartError::CouponRefused(*problem)),
             Err(error) => Err(error.into()),
+        }
+    }
+
+    /// A coupon that was used up for a checkout that did not come about is free again. What is stored decides: another instance may have
+    /// closed the cart with it, before this or meanwhile. What cannot be given back now stays with the cart, whose next checkout finds it.
+    async fn give_back_unless_kept(&self, code: &Sku, id: CartId) {
+        let is_kept = async || {
+            let cart = self.load(id).await?;
+            Ok::<_, CartError>(cart.status == CartStatus::CheckedOut && cart.coupon.as_ref() == Some(code))
+        };
+        let outcome = async {
+            if is_kept().await? {
+                return Ok(());
+            }
+            self.pricing.give_back(code, id).await?;
+            if is_kept().await? {
+                self.pricing.redeem(code, id).await?;
+            }
+            Ok::<_, CartError>(())
+        };
+        if let Err(error) = outcome.await {
+            tracing::warn!(cart_id = %id, %error, "a coupon that was not used in the end could not be given back");
         }
     }
 

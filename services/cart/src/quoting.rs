@@ -58,7 +58,8 @@ async fn quote(pricing: &Pricing, cart: &Cart, wanted: &Wanted) -> Result<Result
         coupon: wanted.coupon.clone(),
         lines: wanted.lines.clone(),
     };
-    match pricing.price_cart(&request).await {
+    // In the cart's name: a coupon that a checkout of it used up, and then came to nothing, is still the cart's.
+    match pricing.price_cart_of(cart.id, &request).await {
         Ok(priced) => Ok(Ok(priced)),
         Err(CallError::Refused { problem, .. }) if problem.status == 422 => Ok(Err(*problem)),
         Err(error) => Err(error.into()),

@@ -79,6 +79,8 @@ pub struct Closing {
     pub token: Option<String>,
     pub fingerprint: Option<Vec<u8>>,
     pub order_id: Option<OrderId>,
+    /// Its customer was erased since.
+    pub is_erased: bool,
 }
 
 impl FromRow for Closing {
@@ -89,6 +91,7 @@ impl FromRow for Closing {
             token: row.get("checkout_token")?,
             fingerprint: row.get("checkout_fingerprint")?,
             order_id: row.optional_id("order_id")?,
+            is_erased: row.get::<Option<Timestamp>>("erased_at")?.is_some(),
         })
     }
 }
@@ -274,7 +277,7 @@ async fn with_lines(tx: &mut Tx<'_>, head: Option<Head>) -> Result<Option<Cart>,
 }
 
 pub async fn closing(tx: &mut Tx<'_>, id: CartId) -> Result<Closing, DbError> {
-    let query = "SELECT checkout, checkout_token, checkout_fingerprint, order_id FROM carts WHERE id = ?";
+    let query = "SELECT checkout, checkout_token, checkout_fingerprint, order_id, erased_at FROM carts WHERE id = ?";
     Ok(tx.fetch_optional::<Closing>(query, values![id]).await?.unwrap_or_default())
 }
 
@@ -321,9 +324,10 @@ pub async fn of_customer(tx: &mut Tx<'_>, customer: CustomerId, limit: u32) -> R
 
 /// Removes what is personal from a cart of this version. Says whether it was of it.
 pub async fn erase(tx: &mut Tx<'_>, id: CartId, version: i64, now: Timestamp) -> Result<bool, DbError> {
-    let update = "UPDATE carts SET customer_id = NULL, checkout = NULL, checkout_fingerprint = NULL, version = version + 1, updated_at = ?
+    let update = "UPDATE carts SET customer_id = NULL, checkout = NULL, checkout_fingerprint = NULL,
+                  erased_at = CASE WHEN status = 'CHECKED_OUT' THEN ? ELSE NULL END, version = version + 1, updated_at = ?
                   WHERE id = ? AND version = ?";
-    let changed = tx.execute(update, values![now, id, version]).await?;
+    let changed = tx.execute(update, values![now, now, id, version]).await?;
     if changed == 1 {
         append_stored(tx, id, Step::Erased).await?;
     }

@@ -67,9 +67,10 @@ impl App {
         })
     }
 
-    pub async fn create(&self, input: CustomerInput, key: Option<Key>) -> Result<Answer, CustomerError> {
+    /// Makes a customer; with `own`, the one who asks and has this id.
+    pub async fn create(&self, input: CustomerInput, key: Option<Key>, own: Option<CustomerId>) -> Result<Answer, CustomerError> {
         let region = input.region;
-        let (customer, told) = Customer::new(self.ids.make(), region, Person::of(input)?, self.clock.now());
+        let (customer, told) = Customer::new(own.unwrap_or_else(|| self.ids.make()), region, Person::of(input)?, self.clock.now());
         let key = key.map(|key| key.about(customer.id));
         let this = self.clone();
         let answer = self
@@ -77,6 +78,12 @@ impl App {
             .write(async move |tx: &mut Tx<'_>| {
                 this.idempotency
                     .once(tx, key.as_ref(), async |tx: &mut Tx<'_>| {
+                        if own.is_some()
+                            && let Some(known) = store::by_id(tx, customer.id).await?
+                        {
+                            known.person()?;
+                            return Err(CustomerError::Exists(known.id));
+                        }
                         if !store::insert(tx, &customer).await? {
                             return Err(CustomerError::EmailTaken);
                         }

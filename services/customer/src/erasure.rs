@@ -4,7 +4,7 @@
 //! every service's erasure may be repeated without harm, so what was not noted is done again.
 //!
 //! Here at home it is one transaction: the person, the addresses, the segments and every stored answer that tells of them go, and the
-//! event says so. It is noted as done only once the snapshot is gone too.
+//! event says so. It is noted as done only once the snapshot is gone too, and the bytes from the disk.
 
 use std::time::Duration;
 
@@ -96,6 +96,7 @@ impl Eraser {
             })
             .await?;
         self.app.snapshots.rule_out(id, version).await;
+        self.db.checkpoint().await?;
         Ok(records)
     }
 

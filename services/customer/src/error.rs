@@ -21,6 +21,10 @@ pub enum CustomerError {
     Unknown(CustomerId),
     #[error("customer {customer} has no erasure {job}")]
     UnknownErasure { customer: CustomerId, job: ErasureJobId },
+    #[error("customer {0} is there already")]
+    Exists(CustomerId),
+    #[error("the token's subject is no customer's id")]
+    NoCustomersToken,
     #[error("the e-mail address belongs to another customer")]
     EmailTaken,
     #[error("customer {0} was changed by somebody else at the same moment")]
@@ -40,6 +44,12 @@ impl From<CustomerError> for Problem {
         match error {
             CustomerError::Unknown(id) => Self::not_found(format!("customer {id}")),
             CustomerError::UnknownErasure { customer, job } => Self::not_found(format!("erasure {job} of customer {customer}")),
+            CustomerError::Exists(id) => {
+                Self::new(&kinds::CONFLICT).detail(format!("Customer {id} is there already; change it by `PUT /customers/{id}`."))
+            }
+            CustomerError::NoCustomersToken => {
+                Self::new(&kinds::FORBIDDEN).detail("The subject of a customer's token must be a customer's id, and this one's is none.")
+            }
             CustomerError::EmailTaken => Self::new(&EMAIL_TAKEN)
                 .detail("Use another address, or find the customer by `GET /customers?email=`.")
                 .at("#/email", "is taken"),

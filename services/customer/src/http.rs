@@ -3,6 +3,7 @@
 use axum::extract::State;
 use customer_api::{Customer, CustomerInput, Erasure, ErasureJobId, ErasureTaken, SetSegments};
 use platform::{
+    auth::Caller,
     http::{Answer, Body, Command, IfMatch, Page, PageQuery, Path, Query},
     problem::Problem,
 };
@@ -11,7 +12,7 @@ use types::{CustomerId, Email};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::app::App;
+use crate::{app::App, error::CustomerError};
 
 pub fn router(app: App) -> OpenApiRouter {
     OpenApiRouter::new()
@@ -25,7 +26,8 @@ pub fn router(app: App) -> OpenApiRouter {
 
 /// Make a customer
 ///
-/// An e-mail address belongs to one customer at a time: 409 `email-taken`.
+/// An e-mail address belongs to one customer at a time: 409 `email-taken`. Who has a customer's token makes the customer whose id is its
+/// subject, once.
 #[utoipa::path(
     post, path = "/customers", tag = "customers", params(("Idempotency-Key" = Option<String>, Header, description = "The same key is answered the same")),
     request_body = CustomerInput,
@@ -35,8 +37,16 @@ pub fn router(app: App) -> OpenApiRouter {
         (status = "5XX", description = "Not answered", body = Problem, content_type = "application/problem+json"),
     )
 )]
-async fn create(State(app): State<App>, command: Command<CustomerInput>) -> Result<Answer, Problem> {
-    Ok(app.create(command.body, command.key).await?)
+async fn create(State(app): State<App>, caller: Caller, command: Command<CustomerInput>) -> Result<Answer, Problem> {
+    if caller.is_bounded() && caller.customer().is_none() {
+        return Err(CustomerError::NoCustomersToken.into());
+    }
+    Ok(app.create(command.body, command.key, caller.customer()).await?)
+}
+
+/// 404 for another customer, whether or not there is one.
+fn own(caller: &Caller, id: CustomerId) -> Result<(), CustomerError> {
+    caller.must_own(Some(id), || CustomerError::Unknown(id))
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -82,7 +92,8 @@ async fn list(State(app): State<App>, Query(query): Query<ListQuery>) -> Result<
         (status = "5XX", description = "Not answered", body = Problem, content_type = "application/problem+json"),
     )
 )]
-async fn get(State(app): State<App>, Path(id): Path<CustomerId>) -> Result<Answer, Problem> {
+async fn get(State(app): State<App>, caller: Caller, Path(id): Path<CustomerId>) -> Result<Answer, Problem> {
+    own(&caller, id)?;
     let customer = app.get(id).await?;
     Ok(Answer::ok(&customer)?.version(customer.version))
 }
@@ -102,10 +113,12 @@ async fn get(State(app): State<App>, Path(id): Path<CustomerId>) -> Result<Answe
 )]
 async fn update(
     State(app): State<App>,
+    caller: Caller,
     Path(id): Path<CustomerId>,
     seen: IfMatch,
     Body(input): Body<CustomerInput>,
 ) -> Result<Answer, Problem> {
+    own(&caller, id)?;
     let customer = app.update(id, input, seen).await?;
     Ok(Answer::ok(&customer)?.version(customer.version))
 }
@@ -124,7 +137,13 @@ async fn update(
         (status = "5XX", description = "Not answered: 503 when order-service is not there", body = Problem, content_type = "application/problem+json"),
     )
 )]
-async fn set_segments(State(app): State<App>, Path(id): Path<CustomerId>, command: Command<SetSegments>) -> Result<Answer, Problem> {
+async fn set_segments(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<CustomerId>,
+    command: Command<SetSegments>,
+) -> Result<Answer, Problem> {
+    own(&caller, id)?;
     Ok(app.set_segments(id, command.body, command.key).await?)
 }
 
@@ -147,7 +166,8 @@ struct Nothing {}
         (status = "5XX", description = "Not answered", body = Problem, content_type = "application/problem+json"),
     )
 )]
-async fn erase(State(app): State<App>, Path(id): Path<CustomerId>, command: Command<Nothing>) -> Result<Answer, Problem> {
+async fn erase(State(app): State<App>, caller: Caller, Path(id): Path<CustomerId>, command: Command<Nothing>) -> Result<Answer, Problem> {
+    own(&caller, id)?;
     Ok(app.erase(id, command.key).await?)
 }
 
@@ -161,6 +181,7 @@ async fn erase(State(app): State<App>, Path(id): Path<CustomerId>, command: Comm
         (status = "5XX", description = "Not answered", body = Problem, content_type = "application/problem+json"),
     )
 )]
-async fn erasure(State(app): State<App>, Path((id, job)): Path<(CustomerId, ErasureJobId)>) -> Result<Answer, Problem> {
+async fn erasure(State(app): State<App>, caller: Caller, Path((id, job)): Path<(CustomerId, ErasureJobId)>) -> Result<Answer, Problem> {
+    own(&caller, id)?;
     Answer::ok(&app.erasure(id, job).await?)
 }

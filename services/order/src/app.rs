@@ -72,12 +72,19 @@ impl App {
         })
     }
 
-    /// Makes the order of a cart and sets its saga going. With `wait`, answers when that has ended or the time is up.
-    pub async fn create(&self, request: CreateOrder, key: Key, wait: Option<Duration>) -> Result<Answer, OrderError> {
+    /// Makes the order of a cart and sets its saga going. With `wait`, answers when that has ended or the time is up. With `buyer`, only of
+    /// a cart that is this customer's.
+    pub async fn create(
+        &self,
+        request: CreateOrder,
+        key: Key,
+        wait: Option<Duration>,
+        buyer: Option<CustomerId>,
+    ) -> Result<Answer, OrderError> {
         if let Some(answer) = self.idempotency.answered(&self.db, &key).await? {
             return Ok(answer);
         }
-        let frozen = self.freeze(request.cart_id).await?;
+        let frozen = self.freeze(request.cart_id, buyer).await?;
         let token = key.token().to_owned();
         let stored = if wait.is_none() { Some(key.clone()) } else { None };
         let (id, answer) = self.insert(frozen, request.payment_method, request.shipping_address, token, stored).await?;
@@ -94,7 +101,7 @@ impl App {
         if existing.is_some() {
             return Ok(());
         }
-        let frozen = self.freeze(cart).await?;
+        let frozen = self.freeze(cart, None).await?;
         // Whoever made the order by POST /orders told us how it is paid; only a checkout of the cart leaves that with the cart.
         let Some(checkout) = frozen.checkout.clone() else { return Ok(()) };
         let made = self.insert(frozen, checkout.payment_method, checkout.shipping_address, format!("checkout-{cart}"), None).await;
@@ -108,8 +115,8 @@ impl App {
         }
     }
 
-    async fn freeze(&self, cart: CartId) -> Result<FrozenCart, OrderError> {
-        let frozen = self.carts.freeze(cart).await.map_err(|error| match error.refusal() {
+    async fn freeze(&self, cart: CartId, buyer: Option<CustomerId>) -> Result<FrozenCart, OrderError> {
+        let frozen = self.carts.freeze(cart, buyer).await.map_err(|error| match error.refusal() {
             Some(problem) if problem.status == 404 => OrderError::UnknownCart(cart),
             Some(problem) => OrderError::CartRefused(problem.clone()),
             None => OrderError::Call(error),
@@ -182,7 +189,7 @@ impl App {
             },
             payment_id: None,
             payment_status: None,
-            shipping_address: Some(address),
+            shipping_address: (!frozen.erased).then_some(address),
             cancel_note: None,
             request_token: token,
             version: 1,
@@ -276,9 +283,12 @@ impl App {
         })
     }
 
-    /// Removes what is personal from a customer's orders.
+    /// Removes what is personal from a customer's orders; when it answers, the bytes are gone from the disk too.
     pub async fn erase(&self, customer: CustomerId) -> Result<u64, OrderError> {
-        Ok(self.db.write(async move |tx: &mut Tx<'_>| store::erase(tx, customer).await).await?)
+        let now = self.clock.now();
+        let records = self.db.write(async move |tx: &mut Tx<'_>| store::erase(tx, customer, now).await).await?;
+        self.db.checkpoint().await?;
+        Ok(records)
     }
 
     /// Forgets answers that are older than a day, once an hour.
@@ -298,6 +308,7 @@ fn saga_data(order: &Order, method: PaymentMethod) -> Data {
         region: order.region,
         total: order.money(order.totals.total),
         method,
+        customer: order.customer_id,
         hold: None,
         secured: false,
         payment: None,

@@ -24,7 +24,7 @@ use platform::{
 };
 use saga::{Definition, Outcome, Run, Undone};
 use serde::{Deserialize, Serialize};
-use types::{Money, OrderId, PaymentId, Region, ReservationId, Timestamp};
+use types::{CustomerId, Money, OrderId, PaymentId, Region, ReservationId, Timestamp};
 
 use crate::{
     config::{Capture, ClaimBy, Config},
@@ -45,6 +45,9 @@ pub struct Data {
     pub region: Region,
     pub total: Money,
     pub method: PaymentMethod,
+    /// Whose the payment is to be; unknown to sagas that an older version began.
+    #[serde(default)]
+    pub customer: Option<CustomerId>,
     pub hold: Option<Hold>,
     /// The hold was made to last as long as the settings say.
     pub secured: bool,
@@ -207,6 +210,7 @@ impl Checkout {
     async fn begin_payment(&self, run: &Run<Data>, data: &mut Data, config: &Config) -> Result<Payment, CallError> {
         let request = CreatePayment {
             order_id: OrderId(run.id),
+            customer_id: data.customer,
             amount: data.total,
             method: data.method.clone(),
             capture_at_once: config.capture == Capture::Authorize,

@@ -8,6 +8,7 @@ use order_api::{
     client::{CustomerSummary, Erased},
 };
 use platform::{
+    auth::Caller,
     http::{Answer, Command, Page, PageQuery, Path, Query},
     problem::Problem,
 };
@@ -16,7 +17,7 @@ use types::{CustomerId, OrderId};
 use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::app::App;
+use crate::{app::App, error::OrderError};
 
 /// How long a cancellation may take before the order is shown as it stands.
 const CANCEL_WAIT: Duration = Duration::from_secs(5);
@@ -62,9 +63,18 @@ impl Wait {
         (status = "5XX", description = "Not answered", body = Problem, content_type = "application/problem+json"),
     )
 )]
-async fn create(State(app): State<App>, Query(wait): Query<Wait>, command: Command<CreateOrder>) -> Result<Answer, Problem> {
+async fn create(
+    State(app): State<App>,
+    caller: Caller,
+    Query(wait): Query<Wait>,
+    command: Command<CreateOrder>,
+) -> Result<Answer, Problem> {
     let key = command.required_key()?;
-    Ok(app.create(command.body, key, wait.duration()?).await?)
+    // Whose cart it is, only the cart can say: it is asked in the customer's name.
+    if caller.is_bounded() && caller.customer().is_none() {
+        return Err(OrderError::UnknownCart(command.body.cart_id).into());
+    }
+    Ok(app.create(command.body, key, wait.duration()?, caller.customer()).await?)
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -81,6 +91,8 @@ struct ListQuery {
 }
 
 /// A customer's orders, the newest first
+///
+/// To another customer the list is empty.
 #[utoipa::path(
     get, path = "/orders", tag = "orders", params(ListQuery),
     responses(
@@ -89,10 +101,11 @@ struct ListQuery {
         (status = "5XX", description = "Not answered", body = Problem, content_type = "application/problem+json"),
     )
 )]
-async fn list(State(app): State<App>, Query(query): Query<ListQuery>) -> Result<Answer, Problem> {
+async fn list(State(app): State<App>, caller: Caller, Query(query): Query<ListQuery>) -> Result<Answer, Problem> {
     let page = PageQuery { limit: query.limit, cursor: query.cursor };
     let (limit, before) = (page.limit()?, page.place::<i64>()?.unwrap_or(i64::MAX));
-    let orders = app.of_customer(query.customer_id, before, limit + 1).await?;
+    let is_own = caller.owns(Some(query.customer_id));
+    let orders = if is_own { app.of_customer(query.customer_id, before, limit + 1).await? } else { Vec::new() };
     let page = Page::cut(orders, limit, |(seq, _)| *seq);
     Answer::ok(&Page { items: page.items.into_iter().map(|(_, order)| order).collect(), next_cursor: page.next_cursor })
 }
@@ -106,8 +119,9 @@ async fn list(State(app): State<App>, Query(query): Query<ListQuery>) -> Result<
         (status = "5XX", description = "Not answered", body = Problem, content_type = "application/problem+json"),
     )
 )]
-async fn get(State(app): State<App>, Path(id): Path<OrderId>) -> Result<Answer, Problem> {
+async fn get(State(app): State<App>, caller: Caller, Path(id): Path<OrderId>) -> Result<Answer, Problem> {
     let order = app.get(id).await?;
+    caller.must_own(order.customer_id, || OrderError::Unknown(id))?;
     Ok(Answer::ok(&order)?.version(order.version))
 }
 
@@ -124,7 +138,10 @@ async fn get(State(app): State<App>, Path(id): Path<OrderId>) -> Result<Answer, 
         (status = "5XX", description = "Not answered", body = Problem, content_type = "application/problem+json"),
     )
 )]
-async fn cancel(State(app): State<App>, Path(id): Path<OrderId>, command: Command<CancelOrder>) -> Result<Answer, Problem> {
+async fn cancel(State(app): State<App>, caller: Caller, Path(id): Path<OrderId>, command: Command<CancelOrder>) -> Result<Answer, Problem> {
+    if caller.is_bounded() {
+        caller.must_own(app.get(id).await?.customer_id, || OrderError::Unknown(id))?;
+    }
     let note = command.body.reason.map(String::from);
     Ok(app.cancel(id, note, command.key, CANCEL_WAIT).await?)
 }

@@ -5,7 +5,7 @@ use platform::{
     db::{DbError, FromRow, Row, Tx},
     values,
 };
-use types::{CartId, Currency, CustomerId, Money, OrderId, PaymentId};
+use types::{CartId, Currency, CustomerId, Money, OrderId, PaymentId, Timestamp};
 
 use crate::domain::{Order, Totals};
 
@@ -61,13 +61,14 @@ impl FromRow for Step {
     }
 }
 
-/// A new order with its lines and its first entry in the timeline.
+/// A new order with its lines and its first entry in the timeline. The order of a customer who was erased keeps no address.
 pub async fn insert(tx: &mut Tx<'_>, order: &Order, told: &OrderStatusChanged) -> Result<(), DbError> {
     let address = order.shipping_address.as_ref().and_then(|address| serde_json::to_string(address).ok());
     let totals = order.totals;
     tx.execute(
         "INSERT INTO orders (id, cart_id, customer_id, region, currency, status, subtotal, discounts, tax, shipping, total, shipping_address,
-         request_token, version, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+         request_token, version, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
+         CASE WHEN EXISTS (SELECT 1 FROM erased_customers WHERE customer_id = ?) THEN NULL ELSE ? END, ?, ?, ?, ?)",
         values![
             order.id,
             order.cart_id,
@@ -80,6 +81,7 @@ pub async fn insert(tx: &mut Tx<'_>, order: &Order, told: &OrderStatusChanged) -
             totals.tax,
             totals.shipping,
             totals.total,
+            order.customer_id,
             address,
             &order.request_token,
             order.version,
@@ -136,7 +138,9 @@ pub async fn note_payment(tx: &mut Tx<'_>, order: OrderId, payment: PaymentId, s
 }
 
 pub async fn note_cancel(tx: &mut Tx<'_>, order: OrderId, note: &str) -> Result<(), DbError> {
-    tx.execute("UPDATE orders SET cancel_note = ? WHERE id = ?", values![note, order]).await.map(|_| ())
+    let update = "UPDATE orders SET cancel_note = ? WHERE id = ?
+                  AND NOT EXISTS (SELECT 1 FROM erased_customers WHERE erased_customers.customer_id = orders.customer_id)";
+    tx.execute(update, values![note, order]).await.map(|_| ())
 }
 
 pub async fn by_id(tx: &mut Tx<'_>, id: OrderId) -> Result<Option<Order>, DbError> {
@@ -182,8 +186,9 @@ pub async fn summary(tx: &mut Tx<'_>, customer: CustomerId) -> Result<Vec<(u32, 
     Ok(tx.fetch_all::<Sum>(query, values![customer]).await?.into_iter().map(|Sum(count, spent)| (count, spent)).collect())
 }
 
-/// Removes what is personal from a customer's orders; says how many had something.
-pub async fn erase(tx: &mut Tx<'_>, customer: CustomerId) -> Result<u64, DbError> {
+/// Removes what is personal from a customer's orders, and lets nothing more in; says how many had something.
+pub async fn erase(tx: &mut Tx<'_>, customer: CustomerId, now: Timestamp) -> Result<u64, DbError> {
+    tx.insert_new("INSERT INTO erased_customers (customer_id, at) VALUES (?, ?)", values![customer, now]).await?;
     let update = "UPDATE orders SET shipping_address = NULL, cancel_note = NULL
                   WHERE customer_id = ? AND (shipping_address IS NOT NULL OR cancel_note IS NOT NULL)";
     tx.execute(update, values![customer]).await

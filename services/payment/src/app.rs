@@ -120,6 +120,7 @@ impl App {
         Payment {
             id,
             order_id: request.order_id,
+            customer_id: request.customer_id,
             currency: request.amount.currency,
             amount: request.amount.amount,
             captured: 0,
@@ -313,6 +314,7 @@ async fn view(tx: &mut Tx<'_>, payment: &Payment) -> Result<View, DbError> {
     Ok(View {
         id: payment.id,
         order_id: payment.order_id,
+        customer_id: payment.customer_id,
         amount: payment.money(payment.amount),
         captured: payment.money(payment.captured),
         refunded: payment.money(payment.refunded),

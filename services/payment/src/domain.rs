@@ -6,12 +6,13 @@
 
 use payment_api::PaymentStatus as Status;
 use psp_api::{PspEvent, PspEventType};
-use types::{Currency, Money, OrderId, PaymentId, Timestamp, id::Uuid, states};
+use types::{Currency, CustomerId, Money, OrderId, PaymentId, Timestamp, id::Uuid, states};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Payment {
     pub id: PaymentId,
     pub order_id: OrderId,
+    pub customer_id: Option<CustomerId>,
     pub currency: Currency,
     /// In minor units, as are `captured` and `refunded`.
     pub amount: i64,
@@ -183,6 +184,7 @@ pub(crate) mod tests {
         Payment {
             id: PaymentId(Uuid::from_u128(1)),
             order_id: OrderId(Uuid::from_u128(2)),
+            customer_id: None,
             currency: Currency::Usd,
             amount: 1_000,
             captured: 0,

@@ -7,6 +7,7 @@ use axum::{
 };
 use payment_api::{CreatePayment, Payment, RefundRequest};
 use platform::{
+    auth::Caller,
     http::{Answer, Command, Page, Path, Query},
     problem::{Problem, kinds},
 };
@@ -18,6 +19,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{
     app::App,
     callback::{Callback, CallbackTaken, Reader},
+    error::PaymentError,
 };
 
 pub fn router(app: App, reader: Reader) -> OpenApiRouter {
@@ -71,6 +73,8 @@ struct OfOrder {
 }
 
 /// An order's payment: a list of one, or of none
+///
+/// To a customer whose order it is not, of none.
 #[utoipa::path(
     get, path = "/payments", tag = "payments", params(OfOrder),
     responses(
@@ -79,8 +83,8 @@ struct OfOrder {
         (status = "5XX", description = "Not answered", body = Problem, content_type = "application/problem+json"),
     )
 )]
-async fn of_order(State(rooms): State<Rooms>, Query(query): Query<OfOrder>) -> Result<Answer, Problem> {
-    let found = rooms.app.of_order(query.order_id).await?;
+async fn of_order(State(rooms): State<Rooms>, caller: Caller, Query(query): Query<OfOrder>) -> Result<Answer, Problem> {
+    let found = rooms.app.of_order(query.order_id).await?.filter(|payment| caller.owns(payment.customer_id));
     Answer::ok(&Page { items: found.into_iter().collect(), next_cursor: None })
 }
 
@@ -93,8 +97,9 @@ async fn of_order(State(rooms): State<Rooms>, Query(query): Query<OfOrder>) -> R
         (status = "5XX", description = "Not answered", body = Problem, content_type = "application/problem+json"),
     )
 )]
-async fn get(State(rooms): State<Rooms>, Path(id): Path<PaymentId>) -> Result<Answer, Problem> {
+async fn get(State(rooms): State<Rooms>, caller: Caller, Path(id): Path<PaymentId>) -> Result<Answer, Problem> {
     let (payment, revision) = rooms.app.get(id).await?;
+    caller.must_own(payment.customer_id, || PaymentError::Unknown(id))?;
     Ok(Answer::ok(&payment)?.version(revision))
 }
 

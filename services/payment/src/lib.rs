@@ -46,7 +46,7 @@ pub const MANIFEST: Manifest = Manifest {
 const LOOK: Duration = Duration::from_secs(30);
 
 fn all_migrations() -> Vec<Migration> {
-    migrations![(1, "0001_payments")]
+    migrations![(1, "0001_payments"), (2, "0002_customers")]
 }
 
 async fn build(env: Env) -> Result<Service, BuildError> {

@@ -15,14 +15,15 @@ use crate::{
     ledger::Posting,
 };
 
-const COLUMNS: &str = "id, order_id, currency, amount, captured, refunded, token, capture_at_once, status, failure_code, authorization_id, \
-                       inquire_at, inquiries, version, revision, created_at, updated_at";
+const COLUMNS: &str = "id, order_id, customer_id, currency, amount, captured, refunded, token, capture_at_once, status, failure_code, \
+                       authorization_id, inquire_at, inquiries, version, revision, created_at, updated_at";
 
 impl FromRow for Payment {
     fn from_row(row: &Row<'_>) -> Result<Self, DbError> {
         Ok(Self {
             id: row.id("id")?,
             order_id: row.id("order_id")?,
+            customer_id: row.optional_id("customer_id")?,
             currency: row.parse("currency")?,
             amount: row.get("amount")?,
             captured: row.get("captured")?,
@@ -69,11 +70,12 @@ impl FromRow for OpenAttempt {
 
 pub async fn insert(tx: &mut Tx<'_>, new: &Payment) -> Result<(), DbError> {
     tx.execute(
-        "INSERT INTO payments (id, order_id, currency, amount, captured, refunded, token, capture_at_once, status, inquiries, version,
-         revision, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO payments (id, order_id, customer_id, currency, amount, captured, refunded, token, capture_at_once, status, inquiries,
+         version, revision, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         values![
             new.id,
             new.order_id,
+            new.customer_id,
             new.currency,
             new.amount,
             new.captured,

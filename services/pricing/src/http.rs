@@ -12,7 +12,7 @@ use pricing_api::{
     BookEntry, BookEntryRequest, PriceCart, PriceCartQuery, PricedCart, Promotion, PromotionRequest, Quote, QuoteQuery, Rates, Redeem,
     Rule, RuleRequest, SimulateRequest, Simulation,
 };
-use types::{CartId, Currency, Sku, id::Uuid};
+use types::{CartId, Currency, Sku, id::PlainId};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::app::App;
@@ -26,7 +26,7 @@ pub fn router(app: App) -> OpenApiRouter {
         .routes(routes!(get_entry, put_entry))
         .routes(routes!(list_entries))
         .routes(routes!(price_cart))
-        .routes(routes!(create_promotion))
+        .routes(routes!(create_promotion, list_promotions))
         .routes(routes!(get_promotion))
         .routes(routes!(redeem))
         .routes(routes!(give_back))
@@ -102,14 +102,14 @@ async fn list_rules(State(app): State<App>, Query(page): Query<PageQuery>) -> Re
 
 /// Read a price rule
 #[utoipa::path(
-    get, path = "/pricing/rules/{id}", tag = "rules", params(("id" = Uuid, Path, description = "The rule's id")),
+    get, path = "/pricing/rules/{id}", tag = "rules", params(("id" = PlainId, Path, description = "The rule's id")),
     responses(
         (status = 200, description = "The rule", body = Rule),
         (status = "4XX", description = "Refused", body = Problem, content_type = "application/problem+json"),
         (status = "5XX", description = "Not answered", body = Problem, content_type = "application/problem+json"),
     )
 )]
-async fn get_rule(State(app): State<App>, Path(id): Path<Uuid>) -> Result<Answer, Problem> {
+async fn get_rule(State(app): State<App>, Path(PlainId(id)): Path<PlainId>) -> Result<Answer, Problem> {
     let rule = app.rule(id).await?;
     Ok(Answer::ok(&rule)?.version(rule.version))
 }
@@ -203,6 +203,22 @@ async fn price_cart(State(app): State<App>, Query(query): Query<PriceCartQuery>,
 )]
 async fn create_promotion(State(app): State<App>, command: Command<PromotionRequest>) -> Result<Answer, Problem> {
     Ok(app.create_promotion(command.body, command.key).await?)
+}
+
+/// List the promotions, in the order in which they were made
+#[utoipa::path(
+    get, path = "/promotions", tag = "promotions", params(PageQuery),
+    responses(
+        (status = 200, description = "A page of promotions", body = Page<Promotion>),
+        (status = "4XX", description = "Refused", body = Problem, content_type = "application/problem+json"),
+        (status = "5XX", description = "Not answered", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+async fn list_promotions(State(app): State<App>, Query(page): Query<PageQuery>) -> Result<Answer, Problem> {
+    let limit = page.limit()?;
+    let after = page.place::<i64>()?.unwrap_or(0);
+    let rows = Page::cut(app.promotions(after, limit + 1).await?, limit, |(seq, _)| *seq);
+    Answer::ok(&Page { items: rows.items.into_iter().map(|(_, promotion)| promotion).collect(), next_cursor: rows.next_cursor })
 }
 
 /// Read a promotion by its code or its id

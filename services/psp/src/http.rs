@@ -7,7 +7,7 @@ use platform::{
 };
 use psp_api::{Amount, Authorization, Authorize, ByReference};
 use serde::Deserialize;
-use types::id::Uuid;
+use types::id::PlainId;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -62,21 +62,21 @@ async fn by_reference(State(app): State<App>, Query(query): Query<ByReference>) 
 
 /// One authorization
 #[utoipa::path(
-    get, path = "/psp/authorizations/{id}", tag = "psp", params(("id" = Uuid, Path, description = "The authorization's id")),
+    get, path = "/psp/authorizations/{id}", tag = "psp", params(("id" = PlainId, Path, description = "The authorization's id")),
     responses(
         (status = 200, description = "The authorization, with everything that was told of it", body = Authorization),
         (status = "4XX", description = "Refused", body = Problem, content_type = "application/problem+json"),
         (status = "5XX", description = "Not answered", body = Problem, content_type = "application/problem+json"),
     )
 )]
-async fn get(State(app): State<App>, Path(id): Path<Uuid>) -> Result<Answer, Problem> {
+async fn get(State(app): State<App>, Path(PlainId(id)): Path<PlainId>) -> Result<Answer, Problem> {
     Answer::ok(&app.get(id).await?)
 }
 
 /// Take the authorized amount, or a part of it
 #[utoipa::path(
     post, path = "/psp/authorizations/{id}/capture", tag = "psp",
-    params(("id" = Uuid, Path, description = "The authorization's id"), ("Idempotency-Key" = String, Header, description = "Required")),
+    params(("id" = PlainId, Path, description = "The authorization's id"), ("Idempotency-Key" = String, Header, description = "Required")),
     request_body = Amount,
     responses(
         (status = 200, description = "The authorization", body = Authorization),
@@ -84,7 +84,7 @@ async fn get(State(app): State<App>, Path(id): Path<Uuid>) -> Result<Answer, Pro
         (status = "5XX", description = "Not answered", body = Problem, content_type = "application/problem+json"),
     )
 )]
-async fn capture(State(app): State<App>, Path(id): Path<Uuid>, command: Command<Amount>) -> Result<Answer, Problem> {
+async fn capture(State(app): State<App>, Path(PlainId(id)): Path<PlainId>, command: Command<Amount>) -> Result<Answer, Problem> {
     let key = command.required_key()?;
     Ok(app.capture(id, command.body, key).await?)
 }
@@ -92,7 +92,7 @@ async fn capture(State(app): State<App>, Path(id): Path<Uuid>, command: Command<
 /// Give an authorization back, or keep one that is under way from ever taking effect
 #[utoipa::path(
     post, path = "/psp/authorizations/{id}/void", tag = "psp",
-    params(("id" = Uuid, Path, description = "The authorization's id"), ("Idempotency-Key" = String, Header, description = "Required")),
+    params(("id" = PlainId, Path, description = "The authorization's id"), ("Idempotency-Key" = String, Header, description = "Required")),
     request_body = Nothing,
     responses(
         (status = 200, description = "The authorization", body = Authorization),
@@ -100,7 +100,7 @@ async fn capture(State(app): State<App>, Path(id): Path<Uuid>, command: Command<
         (status = "5XX", description = "Not answered", body = Problem, content_type = "application/problem+json"),
     )
 )]
-async fn void(State(app): State<App>, Path(id): Path<Uuid>, command: Command<Nothing>) -> Result<Answer, Problem> {
+async fn void(State(app): State<App>, Path(PlainId(id)): Path<PlainId>, command: Command<Nothing>) -> Result<Answer, Problem> {
     let key = command.required_key()?;
     Ok(app.void(id, key).await?)
 }
@@ -108,7 +108,7 @@ async fn void(State(app): State<App>, Path(id): Path<Uuid>, command: Command<Not
 /// Give back what was taken, or a part of it
 #[utoipa::path(
     post, path = "/psp/authorizations/{id}/refunds", tag = "psp",
-    params(("id" = Uuid, Path, description = "The authorization's id"), ("Idempotency-Key" = String, Header, description = "Required")),
+    params(("id" = PlainId, Path, description = "The authorization's id"), ("Idempotency-Key" = String, Header, description = "Required")),
     request_body = Amount,
     responses(
         (status = 200, description = "The authorization", body = Authorization),
@@ -116,7 +116,7 @@ async fn void(State(app): State<App>, Path(id): Path<Uuid>, command: Command<Not
         (status = "5XX", description = "Not answered", body = Problem, content_type = "application/problem+json"),
     )
 )]
-async fn refund(State(app): State<App>, Path(id): Path<Uuid>, command: Command<Amount>) -> Result<Answer, Problem> {
+async fn refund(State(app): State<App>, Path(PlainId(id)): Path<PlainId>, command: Command<Amount>) -> Result<Answer, Problem> {
     let key = command.required_key()?;
     Ok(app.refund(id, command.body, key).await?)
 }

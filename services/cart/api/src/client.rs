@@ -15,9 +15,10 @@ impl Carts {
     }
 
     /// Closes the cart for its order and gives its content, the same however often it is asked. An open cart is checked first: 409
-    /// `price-changed`, 409 `cart-expired`, 422 for an empty one.
-    pub async fn freeze(&self, id: CartId) -> Result<FrozenCart, CallError> {
-        self.0.post(format!("/carts/{id}/freeze")).idempotency_key(format!("freeze-{id}")).send_json().await
+    /// `price-changed`, 409 `cart-expired`, 422 for an empty one. With `buyer`, 404 for a cart that is not this customer's.
+    pub async fn freeze(&self, id: CartId, buyer: Option<CustomerId>) -> Result<FrozenCart, CallError> {
+        let of = buyer.map(|buyer| format!("?customerId={buyer}")).unwrap_or_default();
+        self.0.post(format!("/carts/{id}/freeze{of}")).idempotency_key(format!("freeze-{id}")).send_json().await
     }
 
     /// Removes what is personal from this customer's carts, and that they were this customer's.

@@ -131,4 +131,7 @@ pub struct FrozenCart {
     pub cart: Cart,
     /// How it is paid and where it goes, if the buyer said so to the cart.
     pub checkout: Option<Checkout>,
+    /// Its customer was erased after the checkout: whoever makes an order of it keeps nothing personal.
+    #[serde(default)]
+    pub erased: bool,
 }

@@ -184,6 +184,59 @@ async fn a_coupon_is_used_up_by_the_checkout_and_not_before() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_coupon_of_a_checkout_that_was_not_saved_is_given_back() {
+    let shop = Shop::open().await;
+    let (first, second) = (shop.filled_cart().await, shop.filled_cart().await);
+    for cart in [&first, &second] {
+        shop.stage.post(&format!("/carts/{}/apply-coupon", cart.id), &json!({"code": "SAVE"})).await;
+    }
+    let of_cart = Scope { service: Some("cart".into()), ..Scope::default() };
+    let fault = Fault { scope: of_cart, ..for_seconds(Rule::Fail, 5.0) };
+    shop.stage.world.faults().set("store.commit", fault).unwrap();
+    assert_eq!(shop.check_out(&first, "a").await.status, 503);
+    assert_eq!((shop.cart(&first).await.status.as_str(), shop.prices.used("SAVE")), ("OPEN", 0));
+    shop.stage.pass(Duration::from_secs(10)).await;
+    assert_eq!(shop.check_out(&second, "b").await.status, 202, "it is free for another cart");
+    assert_eq!(shop.prices.used("SAVE"), 1);
+    let late = shop.check_out(&first, "a").await;
+    assert_eq!((late.status.as_u16(), late.slug()), (409, "coupon-exhausted".into()));
+    assert_eq!(shop.prices.used("SAVE"), 1, "what the other one has used stays used");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_coupon_that_was_taken_off_while_it_was_used_up_is_given_back() {
+    let shop = Shop::open().await;
+    shop.stage.world.start(&MANIFEST, 1).await.unwrap();
+    let cart = shop.filled_cart().await;
+    shop.stage.post(&format!("/carts/{}/apply-coupon", cart.id), &json!({"code": "SAVE"})).await;
+    shop.prices.redeem_millis.store(200, std::sync::atomic::Ordering::Relaxed);
+    let taking_off = async {
+        shop.stage.pass(Duration::from_millis(50)).await;
+        // Through the other instance, which does not wait for the checkout.
+        shop.stage.delete(&format!("/carts/{}/coupon", cart.id)).await
+    };
+    let (checked_out, taken_off) = futures::future::join(shop.check_out(&cart, "k"), taking_off).await;
+    assert_eq!((checked_out.status.as_u16(), taken_off.status.as_u16()), (202, 200));
+    let closed = shop.cart(&cart).await;
+    assert_eq!((closed.coupon, closed.discounts.amount), (None, 0));
+    assert_eq!((shop.prices.used("SAVE"), shop.orders.count()), (0, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_coupon_that_a_lost_checkout_of_this_cart_used_up_still_counts_for_it() {
+    let (shop, cart) = after_a_quarter().await;
+    shop.stage.post(&format!("/carts/{}/apply-coupon", cart.id), &json!({"code": "SAVE"})).await;
+    shop.prices.use_up("SAVE", cart.id);
+    shop.stage.pass(Duration::from_secs(901)).await;
+    let changed: Cart = shop.add(&cart, "LAMP", 1).await.view();
+    assert_eq!(changed.coupon.map(String::from).as_deref(), Some("SAVE"), "it does not leave at a change");
+    shop.stage.pass(Duration::from_secs(901)).await;
+    assert_eq!(shop.check_out(&cart, "k").await.status, 202, "nor when it is priced anew at the checkout");
+    let closed = shop.cart(&cart).await;
+    assert_eq!((closed.coupon.map(String::from).as_deref(), shop.prices.used("SAVE")), (Some("SAVE"), 1));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_coupon_that_ended_with_the_quotes_is_a_total_that_rose() {
     let (shop, cart) = after_a_quarter().await;
     shop.stage.post(&format!("/carts/{}/apply-coupon", cart.id), &json!({"code": "SAVE"})).await;

@@ -105,8 +105,52 @@ async fn a_forgotten_customer_leaves_neither_name_nor_address() {
         let shown = shop.cart(cart).await;
         assert_eq!((shown.customer_id, shown.version), (None, version), "also in the cache");
     }
-    assert_eq!(shop.freeze(&carts[0]).await.json()["checkout"], json!(null));
+    let frozen = shop.freeze(&carts[0]).await.json();
+    assert_eq!((&frozen["checkout"], &frozen["erased"]), (&json!(null), &json!(true)), "an order that comes late is told");
     assert!(shop.cart(&carts[2]).await.customer_id.is_some());
     assert_eq!(shop.stage.post(&path, &json!({})).await.json(), json!({"records": 0}), "a repeat finds nothing");
     assert_eq!(shop.add(&carts[1], "DESK", 1).await.status, 200, "the cart lives on as a guest's");
+}
+
+#[tokio::test(start_paused = true)]
+async fn answers_about_a_forgotten_customers_carts_are_forgotten_too() {
+    let shop = Shop::open().await;
+    let (customer, other) = ("0195f3a2-7c11-7d3e-8a11-3f2f0c9b1e22", "0195f3a2-7c11-7d3e-8a11-3f2f0c9b1e33");
+    let stored = async || {
+        let db = shop.stage.world.db("cart").unwrap();
+        let read = db.read(async |tx: &mut platform::db::Tx<'_>| {
+            tx.fetch_all::<String>("SELECT token FROM cart_idempotency ORDER BY token", vec![]).await
+        });
+        read.await.unwrap()
+    };
+    for (owner, name) in [(Some(customer), "own"), (Some(other), "other"), (None, "guest")] {
+        let cart: Cart = shop.stage.post_with_key("/carts", &json!({"customerId": owner}), &format!("{name}-open")).await.view();
+        let items = format!("/carts/{}/items", cart.id);
+        shop.stage.post_with_key(&items, &json!({"sku": "LAMP", "quantity": 1}), &format!("{name}-add")).await;
+        assert_eq!(shop.check_out(&cart, &format!("{name}-buy")).await.status, 202);
+    }
+    assert_eq!(stored().await.len(), 9);
+    let path = format!("/carts/customers/{customer}/erasure");
+    assert_eq!(shop.stage.post(&path, &json!({})).await.json(), json!({"records": 1}));
+    let left = ["guest-add", "guest-buy", "guest-open", "other-add", "other-buy", "other-open"];
+    assert_eq!(stored().await, left, "and no other's");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_checkout_that_is_under_way_while_the_customer_is_forgotten_leaves_no_address() {
+    let shop = Shop::open().await;
+    shop.stage.world.start(&MANIFEST, 1).await.unwrap();
+    let customer = "0195f3a2-7c11-7d3e-8a11-3f2f0c9b1e22";
+    let cart: Cart = shop.stage.post("/carts", &json!({"customerId": customer})).await.view();
+    shop.add(&cart, "LAMP", 1).await;
+    shop.stage.post(&format!("/carts/{}/apply-coupon", cart.id), &json!({"code": "SAVE"})).await;
+    shop.prices.redeem_millis.store(200, Ordering::Relaxed);
+    let forgetting = async {
+        shop.stage.pass(Duration::from_millis(50)).await;
+        shop.stage.post(&format!("/carts/customers/{customer}/erasure"), &json!({})).await
+    };
+    let (checked_out, forgotten) = futures::future::join(shop.check_out(&cart, "k"), forgetting).await;
+    assert_eq!((forgotten.status.as_u16(), checked_out.status.as_u16()), (200, 404), "{:?}", checked_out.json());
+    assert_eq!((shop.orders.count(), shop.prices.used("SAVE")), (0, 0));
+    assert_eq!(shop.cart(&cart).await.status.as_str(), "OPEN");
 }

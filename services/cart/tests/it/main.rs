@@ -5,6 +5,7 @@ mod changes;
 mod checkout;
 mod ends;
 mod neighbours;
+mod ownership;
 mod reading;
 
 use cart::MANIFEST;
@@ -23,7 +24,15 @@ pub struct Shop {
 
 impl Shop {
     pub async fn open() -> Self {
-        let stage = Stage::with(&[&MANIFEST]).await;
+        Self::around(Stage::with(&[&MANIFEST]).await)
+    }
+
+    /// A shop that asks for tokens.
+    pub async fn guarded() -> Self {
+        Self::around(Stage::of(&[&MANIFEST], 1, |settings| settings.with("platform.auth", "jwt").unwrap()).await)
+    }
+
+    fn around(stage: Stage) -> Self {
         let prices = Prices::new(stage.world.clock());
         let orders = Orders::default();
         stage.neighbour("pricing", prices.router());

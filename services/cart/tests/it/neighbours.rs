@@ -11,17 +11,17 @@ use std::{
 
 use axum::{
     Json, Router,
-    extract::{Path, State},
+    extract::{Path, Query, State},
     http::{HeaderMap, StatusCode},
     response::{IntoResponse, Response},
-    routing::post,
+    routing::{delete, post},
 };
 use order_api::{CreateOrder, Order, OrderShipment, OrderStatus};
 use platform::{
     Clock,
     problem::{Kind, Problem},
 };
-use pricing_api::{PriceCart, PricedCart, PricedLine, Redeem};
+use pricing_api::{PriceCart, PriceCartQuery, PricedCart, PricedLine, Redeem};
 use types::{CartId, Currency, Money, OrderId, Region, Timestamp, id::Uuid};
 
 const EXHAUSTED: Kind = Kind::new(409, "coupon-exhausted", "The coupon is used up");
@@ -39,6 +39,8 @@ pub struct Prices {
     pub asked: Arc<AtomicU32>,
     /// How long it takes, in milliseconds.
     pub millis: Arc<AtomicU64>,
+    /// How long it takes to use a coupon up, in milliseconds.
+    pub redeem_millis: Arc<AtomicU64>,
 }
 
 impl Prices {
@@ -51,6 +53,7 @@ impl Prices {
             valid_for: Arc::new(Mutex::new(Duration::from_secs(900))),
             asked: Arc::default(),
             millis: Arc::default(),
+            redeem_millis: Arc::default(),
         }
     }
 
@@ -71,6 +74,11 @@ impl Prices {
         self.coupons.lock().unwrap().get(code).map_or(0, |(_, by)| by.len())
     }
 
+    /// What a checkout that nobody heard of again has left.
+    pub fn use_up(&self, code: &str, cart: CartId) {
+        self.coupons.lock().unwrap().get_mut(code).unwrap().1.push(cart);
+    }
+
     pub fn asked(&self) -> u32 {
         self.asked.load(Ordering::Relaxed)
     }
@@ -79,16 +87,21 @@ impl Prices {
         Router::new()
             .route("/pricing/carts/price", post(price))
             .route("/promotions/{code}/redemptions", post(redeem))
+            .route("/promotions/{code}/redemptions/{cart}", delete(give_back))
             .with_state(self.clone())
     }
 
-    fn quote(&self, request: &PriceCart) -> Result<PricedCart, Problem> {
+    fn quote(&self, request: &PriceCart, cart: Option<CartId>) -> Result<PricedCart, Problem> {
         let money = |amount| Money::new(amount, request.currency);
         let (list, coupons) = (self.list.lock().unwrap(), self.coupons.lock().unwrap());
-        if let Some(code) = &request.coupon
-            && !coupons.contains_key(code.as_str())
-        {
-            return Err(Problem::invalid("#/coupon", "is not a coupon of ours"));
+        if let Some(code) = &request.coupon {
+            let Some((limit, by)) = coupons.get(code.as_str()) else {
+                return Err(Problem::invalid("#/coupon", "is not a coupon of ours"));
+            };
+            // As pricing does: what this very cart has used is not held against it.
+            if by.len() >= *limit && !cart.is_some_and(|cart| by.contains(&cart)) {
+                return Err(Problem::invalid("#/coupon", "is used up"));
+            }
         }
         let (mut lines, mut problem) = (Vec::new(), None::<Problem>);
         for (at, line) in request.lines.iter().enumerate() {
@@ -129,16 +142,26 @@ impl Prices {
     }
 }
 
-async fn price(State(prices): State<Prices>, Json(request): Json<PriceCart>) -> Response {
+async fn price(State(prices): State<Prices>, Query(query): Query<PriceCartQuery>, Json(request): Json<PriceCart>) -> Response {
     prices.asked.fetch_add(1, Ordering::Relaxed);
     prices.clock.sleep(Duration::from_millis(prices.millis.load(Ordering::Relaxed))).await;
-    match prices.quote(&request) {
+    match prices.quote(&request, query.cart_id) {
         Ok(priced) => Json(priced).into_response(),
         Err(problem) => problem.into_response(),
     }
 }
 
+async fn give_back(State(prices): State<Prices>, Path((code, cart)): Path<(String, CartId)>) -> Response {
+    let mut coupons = prices.coupons.lock().unwrap();
+    let Some((_, by)) = coupons.get_mut(&code) else {
+        return Problem::not_found(format!("promotion {code}")).into_response();
+    };
+    by.retain(|used| *used != cart);
+    StatusCode::NO_CONTENT.into_response()
+}
+
 async fn redeem(State(prices): State<Prices>, Path(code): Path<String>, Json(request): Json<Redeem>) -> Response {
+    prices.clock.sleep(Duration::from_millis(prices.redeem_millis.load(Ordering::Relaxed))).await;
     let mut coupons = prices.coupons.lock().unwrap();
     let Some((limit, by)) = coupons.get_mut(&code) else {
         return Problem::not_found(format!("promotion {code}")).into_response();

@@ -3,6 +3,7 @@
 
 mod cache;
 mod erasure;
+mod ownership;
 mod privacy;
 mod profiles;
 mod real;

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "what a test cannot go on without is a failed test")]
 
 mod neighbours;
+mod ownership;
 
 use std::time::Duration;
 
@@ -194,4 +195,36 @@ async fn addresses_stay_here_and_can_be_erased() {
     assert_eq!(again["records"].as_u64(), Some(0));
     let page = stage.get(&format!("/orders?customerId={customer}")).await.json();
     assert_eq!(page["items"].as_array().map(Vec::len), Some(1), "the order itself stays");
+}
+
+/// What is personal of each order, as it is stored: the address and the note.
+async fn personal(stage: &Stage) -> Vec<String> {
+    let query = "SELECT coalesce(shipping_address, '') || coalesce(cancel_note, '') FROM orders ORDER BY seq";
+    let db = stage.world.db("order").unwrap();
+    db.read(async |tx: &mut platform::db::Tx<'_>| tx.fetch_all::<String>(query, vec![]).await).await.unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_order_that_comes_after_the_erasure_keeps_nothing_personal() {
+    let (stage, _) = stage(Script { customer: true, ..Script::default() }).await;
+    let early = order(&stage, cart_of(1), "tok_ok").await;
+    assert!(personal(&stage).await[0].contains("Marker"));
+    let erasure = format!("/orders/customers/{}/erasure", neighbours::CUSTOMER);
+    assert_eq!(stage.post(&erasure, &json!({})).await.json()["records"], 1);
+    let late = order(&stage, cart_of(2), "tok_ok").await;
+    assert_eq!(late.status, OrderStatus::FulfilledReady, "it is an order like any other");
+    for id in [early.id, late.id] {
+        let got = stage.post(&format!("/orders/{id}/cancel"), &json!({"reason": "Marker is moving"})).await;
+        assert_eq!(got.view::<Order>().status, OrderStatus::Cancelled);
+    }
+    assert_eq!(personal(&stage).await, ["", ""]);
+    assert_eq!(stage.post(&erasure, &json!({})).await.json()["records"], 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_order_of_a_cart_whose_customer_was_erased_meanwhile_keeps_no_address() {
+    let (stage, _) = stage(Script { erased: true, ..Script::default() }).await;
+    let order = order(&stage, cart_of(1), "tok_ok").await;
+    assert_eq!((order.status, order.customer_id), (OrderStatus::FulfilledReady, None));
+    assert_eq!(personal(&stage).await, [""]);
 }

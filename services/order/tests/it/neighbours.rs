@@ -2,20 +2,20 @@
 //! is said twice under one key is one.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex},
     time::Duration,
 };
 
 use axum::{
     Json, Router,
-    extract::{Path, State},
+    extract::{Path, Query, State},
     http::{HeaderMap, StatusCode},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
 use cart_api::events::{CartCheckedOut, CheckedOutLine};
-use platform::{bus::Outgoing, event::Event, schema::Codec, testing::Stage};
+use platform::{Settings, bus::Outgoing, event::Event, schema::Codec, testing::Stage};
 use serde_json::{Value, json};
 use types::{CartId, Currency, Money, Quantity, Sku, Timestamp, id::Uuid};
 
@@ -29,6 +29,8 @@ pub struct Script {
     pub never_answers: bool,
     pub checked_out_by_cart: bool,
     pub customer: bool,
+    /// The cart's customer was erased after the checkout.
+    pub erased: bool,
     pub said: Arc<Mutex<Vec<String>>>,
     pub effects: Arc<Mutex<BTreeSet<String>>>,
     pub payment: Arc<Mutex<String>>,
@@ -61,7 +63,11 @@ pub fn cart_of(number: u128) -> CartId {
 }
 
 pub async fn stage(script: Script) -> (Stage, Script) {
-    let stage = Stage::with(&[&order::MANIFEST]).await;
+    stage_of(script, |settings| settings).await
+}
+
+pub async fn stage_of(script: Script, change: impl FnOnce(Settings) -> Settings) -> (Stage, Script) {
+    let stage = Stage::of(&[&order::MANIFEST], 1, change).await;
     stage.neighbour("cart", cart(script.clone()));
     stage.neighbour("inventory", inventory(script.clone()));
     stage.neighbour("payment", payment(script.clone(), stage.world.clock()));
@@ -95,7 +101,10 @@ fn usd(amount: i64) -> Value {
 }
 
 fn cart(script: Script) -> Router {
-    let freeze = |State(script): State<Script>, Path(id): Path<String>| async move {
+    let freeze = |State(script): State<Script>, Path(id): Path<String>, Query(of): Query<BTreeMap<String, String>>| async move {
+        if of.get("customerId").is_some_and(|of| !script.customer || of != CUSTOMER) {
+            return problem(404, "not-found");
+        }
         script.say("freeze");
         let address = json!({"line1": "1 Marker Street", "city": "Huế", "postalCode": "53000", "country": "VN"});
         let checkout = json!({"paymentMethod": {"type": "card", "token": "tok_ok"}, "shippingAddress": address});
@@ -109,7 +118,9 @@ fn cart(script: Script) -> Router {
                 "subtotal": usd(1999), "discounts": usd(0), "tax": usd(0), "shipping": usd(0), "total": usd(1999), "version": 2, "expiresAt": at,
             },
             "checkout": script.checked_out_by_cart.then_some(checkout),
+            "erased": script.erased,
         }))
+        .into_response()
     };
     Router::new().route("/carts/{id}/freeze", post(freeze)).with_state(script)
 }

@@ -6,7 +6,7 @@ pub mod events;
 pub use cart_api::{MethodKind, PaymentMethod};
 pub use client::Payments;
 use serde::{Deserialize, Serialize};
-use types::{Money, OrderId, PaymentId, ShortText, Timestamp, id::Uuid};
+use types::{CustomerId, Money, OrderId, PaymentId, ShortText, Timestamp, id::Uuid};
 use utoipa::ToSchema;
 
 types::words! {
@@ -31,6 +31,9 @@ types::words! {
 pub struct CreatePayment {
     /// One payment for each order.
     pub order_id: OrderId,
+    /// Whose order it is; none for a guest's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub customer_id: Option<CustomerId>,
     pub amount: Money,
     pub method: PaymentMethod,
     /// The PSP takes the money with the authorization, instead of when it is told to.
@@ -53,6 +56,8 @@ pub struct RefundRequest {
 pub struct Payment {
     pub id: PaymentId,
     pub order_id: OrderId,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub customer_id: Option<CustomerId>,
     pub amount: Money,
     pub captured: Money,
     pub refunded: Money,

@@ -8,6 +8,7 @@ mod callbacks;
 mod confirm;
 mod faults;
 mod money;
+mod ownership;
 mod random;
 mod refunds;
 mod requests;

@@ -24,6 +24,11 @@ pub async fn seeded(seed: u64) -> Stage {
     Stage::of(&[&payment::MANIFEST, &psp::MANIFEST], seed, settings).await
 }
 
+/// A stage on which every request needs a token.
+pub async fn guarded() -> Stage {
+    Stage::of(&[&payment::MANIFEST, &psp::MANIFEST], 1, |settings| settings.with("platform.auth", "jwt").unwrap()).await
+}
+
 pub fn order(n: u32) -> String {
     format!("01900000-0000-7000-8000-{n:012}")
 }

@@ -17,7 +17,7 @@ impl Pricing {
 
     /// As [`Self::price_cart`], for a cart that may have used its coupon already: that use is not held against it.
     pub async fn price_cart_of(&self, cart_id: CartId, cart: &PriceCart) -> Result<PricedCart, CallError> {
-        self.0.post(format!("/pricing/carts/price?cartId={cart_id}")).json(cart).send_json().await
+        self.0.post(format!("/pricing/carts/price?cartId={cart_id}")).json(cart).repeatable().send_json().await
     }
 
     /// Uses a coupon up for this cart; 409 `coupon-exhausted` when its limit is reached.

@@ -9,7 +9,10 @@ pub mod rule;
 pub use client::Pricing;
 pub use rule::{Effect, Expression, Field, Literal};
 use serde::{Deserialize, Serialize};
-use types::{BasisPoints, CartId, Currency, Money, Quantity, Region, ShortText, Sku, Timestamp, id::Uuid};
+use types::{
+    BasisPoints, CartId, Currency, Money, Quantity, Region, ShortText, Sku, Timestamp,
+    id::{PlainId, Uuid},
+};
 use utoipa::{IntoParams, ToSchema};
 
 /// For whom, where and how many a price is asked.
@@ -58,7 +61,7 @@ pub struct AppliedRule {
 pub struct RuleRequest {
     /// Given, the rule of this id is replaced (or made).
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub id: Option<Uuid>,
+    pub id: Option<PlainId>,
     pub name: ShortText,
     /// One SKU, or several in `skus`; with neither the rule holds for all.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -64,6 +64,12 @@ impl App {
         Ok(Answer::created(format!("/promotions/{name}"), &view(promotion))?)
     }
 
+    /// Promotions in the order in which they were made, from behind `after` on, each with its place.
+    pub async fn promotions(&self, after: i64, limit: u32) -> Result<Vec<(i64, View)>, PricingError> {
+        let promotions = self.db.read(async |tx: &mut Tx<'_>| store::after(tx, after, limit).await).await?;
+        Ok(promotions.into_iter().map(|(seq, promotion)| (seq, view(promotion))).collect())
+    }
+
     /// A promotion by its code or its id.
     pub async fn promotion(&self, name: &Sku) -> Result<View, PricingError> {
         let promotion = self

@@ -9,7 +9,10 @@ use platform::{
     idempotency::Key,
 };
 use pricing_api::{BookEntry, BookEntryRequest, Rule as View, RuleRequest, events::PricingUpdated};
-use types::{Sku, id::Uuid};
+use types::{
+    Sku,
+    id::{PlainId, Uuid},
+};
 
 use super::App;
 use crate::{
@@ -69,7 +72,7 @@ impl App {
     pub(super) fn rule_of(&self, request: RuleRequest) -> Rule {
         let skus: BTreeSet<Sku> = request.sku.into_iter().chain(request.skus).collect();
         Rule {
-            id: request.id.unwrap_or_else(|| self.ids.make()),
+            id: request.id.map_or_else(|| self.ids.make(), PlainId::uuid),
             name: request.name.into(),
             skus: skus.into_iter().collect(),
             priority: request.priority,

@@ -60,6 +60,19 @@ pub async fn by_code(tx: &mut Tx<'_>, code: &Sku) -> Result<Option<Promotion>, D
     tx.fetch_optional(&format!("SELECT {PROMOTION} FROM promotion_campaigns WHERE code = ?"), values![code]).await
 }
 
+/// Promotions in the order in which they were made, from behind `after` on, each with its place.
+pub async fn after(tx: &mut Tx<'_>, after: i64, limit: u32) -> Result<Vec<(i64, Promotion)>, DbError> {
+    struct Placed(i64, Promotion);
+    impl FromRow for Placed {
+        fn from_row(row: &Row<'_>) -> Result<Self, DbError> {
+            Ok(Self(row.get("seq")?, Promotion::from_row(row)?))
+        }
+    }
+    let query = format!("SELECT seq, {PROMOTION} FROM promotion_campaigns WHERE seq > ? ORDER BY seq LIMIT ?");
+    let placed = tx.fetch_all::<Placed>(&query, values![after, limit]).await?;
+    Ok(placed.into_iter().map(|Placed(seq, promotion)| (seq, promotion)).collect())
+}
+
 /// The automatic promotions that have not ended at `now` and start no later than `latest`.
 pub async fn automatic(tx: &mut Tx<'_>, now: Timestamp, latest: Timestamp) -> Result<Vec<Promotion>, DbError> {
     let query = format!(

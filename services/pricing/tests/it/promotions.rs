@@ -28,6 +28,33 @@ async fn a_promotion_is_made_once_and_found_by_code_and_id() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn promotions_are_listed_page_by_page_in_the_order_in_which_they_were_made() {
+    let stage = stage().await;
+    assert_eq!(stage.get("/promotions").await.json(), json!({"items": [], "nextCursor": null}));
+    let mut all = Vec::new();
+    for code in [json!("ZEBRA"), json!(null), json!("APE"), json!("OVER")] {
+        let mut campaign = campaign(json!({"endsAt": if code == "OVER" { "2026-01-02T00:00:00Z" } else { "2030-01-01T00:00:00Z" }}));
+        if !code.is_null() {
+            campaign["code"] = code;
+        }
+        all.push(made(&stage, "/promotions", &campaign).await);
+    }
+    let (mut listed, mut path) = (Vec::new(), "/promotions?limit=3".to_owned());
+    let mut pages = 0;
+    loop {
+        let page = stage.get(&path).await.json();
+        listed.extend(page["items"].as_array().unwrap_or(&Vec::new()).iter().cloned());
+        pages += 1;
+        let Some(cursor) = page["nextCursor"].as_str() else { break };
+        path = format!("/promotions?limit=3&cursor={cursor}");
+    }
+    assert_eq!((pages, listed), (2, all), "with code and without, over and not begun");
+    for wrong in ["limit=0", "limit=201", "cursor=x", "code=APE"] {
+        assert_eq!(stage.get(&format!("/promotions?{wrong}")).await.status, 422, "{wrong}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_wrong_promotion_is_refused() {
     let stage = stage().await;
     let cases = [

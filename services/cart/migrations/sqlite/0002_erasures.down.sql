@@ -1,0 +1,1 @@
+ALTER TABLE carts DROP COLUMN erased_at;
