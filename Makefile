@@ -1,6 +1,6 @@
 # Short names for what is done often. `make` alone lists them.
 
-.PHONY: help up seed test demo bench lab-statistics tidy docs ci hooks
+.PHONY: help up seed test demo bench crash lab-statistics tidy docs ci hooks
 
 help:
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -23,6 +23,10 @@ bench: ## figures for docs/benchmarks.md
 	cargo bench -p platform --bench bus
 	cargo bench -p platform --bench schema
 	cargo bench -p inventory --bench reserve
+
+crash: ## a hundred kills of the running system, nothing acknowledged lost
+	cargo build --release --locked
+	data=$$(mktemp -d) && ./target/release/crashcart crash --kills $${KILLS:-100} --data "$$data/crash" && rm -rf "$$data"
 
 lab-statistics: ## 200 seeds of oversell against the reference model
 	cargo test --release -p system-tests --test statistics -- --ignored --nocapture

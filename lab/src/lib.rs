@@ -3,8 +3,9 @@
 //!
 //! Reading order: [`target`] (the ways into a system), [`scenario`] (what a scenario declares and what a run gives), [`oversell`] with its
 //! [`demand`] and its [`model`], [`facts`] and [`journal`] (what the services say of themselves), [`invariants`] and [`verify`], [`figures`],
-//! [`verdict`], [`record`], [`report`]; small: [`knob`], [`digest`].
+//! [`verdict`], [`record`], [`report`]; [`crash`] (what a kill may not lose); small: [`knob`], [`digest`].
 
+pub mod crash;
 pub mod demand;
 pub mod digest;
 pub mod facts;

@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 use platform::{Settings, settings};
 
 use crate::{
-    commands::{api, checkout, demo, events, fault, load, scenario, seed, settings as show_settings, token, up, verify},
+    commands::{api, checkout, crash, demo, events, fault, load, scenario, seed, settings as show_settings, token, up, verify},
     output::{self, Failure, Outcome},
 };
 
@@ -40,6 +40,8 @@ enum Command {
     Scenario(scenario::Scenario),
     /// Check every invariant over a running or a stopped system
     Verify(verify::Verify),
+    /// Kill a system of its own again and again, and prove that nothing acknowledged is lost
+    Crash(crash::Crash),
     /// Put load on a running system and measure it
     Load(load::Load),
     /// Faults in a running system: list, set, clear
@@ -87,6 +89,7 @@ fn dispatch(command: Command, common: &Common) -> Outcome {
                 Command::Seed(seed) => seed.run(common).await,
                 Command::Checkout(checkout) => checkout.run(common).await,
                 Command::Verify(verify) => verify.run(common).await,
+                Command::Crash(crash) => crash.run(common).await,
                 Command::Load(load) => load.run(common).await,
                 Command::Fault(fault) => fault.run(common).await,
                 Command::Events(events) => events.run(common).await,

@@ -2,6 +2,7 @@
 
 pub mod api;
 pub mod checkout;
+pub mod crash;
 pub mod demo;
 pub mod events;
 pub mod fault;

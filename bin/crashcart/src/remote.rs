@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use http::Method;
+use platform::world::folder;
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 
@@ -82,7 +83,10 @@ impl Answer {
     }
 }
 
-/// Where the system of a data folder listens, if one runs there.
+/// Where the system of a data folder listens, if one runs there. One that was killed left its addresses behind.
 pub fn running(data: &Path) -> Option<Addresses> {
+    if !folder::is_held(data) {
+        return None;
+    }
     serde_json::from_slice(&std::fs::read(data.join(ADDRESS_FILE)).ok()?).ok()
 }
