@@ -5,7 +5,8 @@
 //! In a system every step takes a few hops of 20 to 200 µs, so that two moments less than some milliseconds apart may change places from rung
 //! to rung. Then a figure would depend on transport, not on the demand. So a buyer's draws are repeated until his deciding moments
 //! (arrival, end of payment) lie a guard away from everybody's moments that matter to him (ends of holds too) and his ends of holds lie as
-//! far from everybody's deciding moments. The order of events is then a property of the demand.
+//! far from everybody's deciding moments. The order of events is then a property of the demand. In the same way no payment takes nearly half a
+//! second more than whole seconds, so that for how many whole seconds a unit is held is one too.
 
 use std::collections::BTreeSet;
 
@@ -192,6 +193,7 @@ pub fn draw(plan: &Plan, seed: u64) -> Result<Vec<Buyer>, KnobError> {
             // His own payment against his own holds and its deadline; the cheapest question first.
             let own = [plan.ttl, plan.long_ttl, plan.extension, plan.two_phase, plan.deadline];
             !latencies.into_iter().flatten().any(|latency| own.iter().any(|end| near(latency, *end)))
+                && !latencies.into_iter().flatten().any(|latency| near(latency.rem_euclid(1_000_000), 500_000))
                 && !buyer.deciding(plan).any(|moment| is_near(&deciding, moment, plan.guard) || is_near(&ends, moment, plan.guard))
                 && !buyer.hold_ends(plan).any(|end| is_near(&deciding, end, plan.guard))
         };
@@ -247,6 +249,7 @@ mod tests {
                 for end in [plan.ttl, plan.long_ttl, plan.extension, plan.two_phase, plan.deadline] {
                     assert!((latency - end).abs() >= plan.guard, "{buyer:?}");
                 }
+                assert!((latency % 1_000_000 - 500_000).abs() >= plan.guard, "{buyer:?}");
             }
         }
     }

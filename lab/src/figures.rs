@@ -9,7 +9,7 @@ use types::Timestamp;
 use crate::{
     facts::Facts,
     journal::{Journal, Life},
-    model::Figures,
+    model::{Figures, locked_seconds},
 };
 
 /// An order that was sold a unit that does not exist.
@@ -97,7 +97,7 @@ pub fn measure(facts: &Facts, sku: &str) -> Measured {
         .map(|order| (order.id.as_str(), order.created_at))
         .collect();
     let false_sold_out = sent_away.filter_map(|step| made.get(step.id.as_str())).filter(|at| locked(**at)).count();
-    let locked_micros: i64 = lives.iter().map(|life| life.quantity * (life.end().micros() - life.begin.micros())).sum();
+    let locked_unit_seconds = lives.iter().map(|life| life.quantity * locked_seconds(life.end().micros() - life.begin.micros())).sum();
     let figures = Figures {
         sold,
         supply,
@@ -105,7 +105,7 @@ pub fn measure(facts: &Facts, sku: &str) -> Measured {
         voided_after_payment: voided.len() as i64,
         unsold: (supply - sold).max(0),
         false_sold_out: false_sold_out as i64,
-        locked_unit_seconds: locked_micros / 1_000_000,
+        locked_unit_seconds,
         money_at_risk_minor: damaged.iter().map(|row| row.money_minor).sum(),
     };
     let (precondition, first_hold_outlived) = precondition(&lives, &payments, made.values().copied().collect());

@@ -1,5 +1,6 @@
 //! The one list of what can run. A test holds it against the folders under `services/`.
 
+use lab::target::Simulation;
 use platform::service::Manifest;
 
 /// Every service, in the order of the ledger, with psp, the mock of the outside world, last. Ports follow this order, from 8101 on.
@@ -13,6 +14,9 @@ pub const SERVICES: &[&Manifest] = &[
     &inventory::MANIFEST,
     &psp::MANIFEST,
 ];
+
+/// The simulated worlds have every service that there is.
+pub const SIMULATION: Simulation = Simulation { manifests: SERVICES };
 
 #[cfg(test)]
 mod tests {
@@ -60,10 +64,8 @@ mod documents {
     use std::collections::BTreeSet;
 
     use platform::{
-        Settings,
         auth::access::{Access, TABLE},
-        problem, settings,
-        world::{World, simulate},
+        problem,
     };
 
     use super::*;
@@ -83,21 +85,21 @@ mod documents {
     fn every_endpoint_stands_in_the_table_of_who_may_call_what() {
         let access = Access::parse(TABLE).unwrap();
         let listed: BTreeSet<String> = access.endpoints().map(str::to_owned).collect();
-        let served: BTreeSet<String> = simulate(async || {
-            let world = World::simulated(Settings::load(settings::DEFAULTS, None, std::iter::empty()).unwrap(), 1).unwrap();
-            let mut served = BTreeSet::new();
-            for manifest in SERVICES {
-                world.start(manifest, 0).await.unwrap();
-                let document: serde_json::Value = serde_json::from_str(&world.openapi(manifest.name).unwrap().to_json().unwrap()).unwrap();
-                for (path, operations) in document["paths"].as_object().unwrap() {
-                    for method in operations.as_object().unwrap().keys() {
-                        served.insert(format!("{} {path}", method.to_uppercase()));
+        let served: BTreeSet<String> = SIMULATION
+            .run(1, &[], async |target| {
+                let mut served = BTreeSet::new();
+                for manifest in SERVICES {
+                    let document = target.world.openapi(manifest.name).unwrap().to_json().unwrap();
+                    let document: serde_json::Value = serde_json::from_str(&document).unwrap();
+                    for (path, operations) in document["paths"].as_object().unwrap() {
+                        for method in operations.as_object().unwrap().keys() {
+                            served.insert(format!("{} {path}", method.to_uppercase()));
+                        }
                     }
                 }
-            }
-            served
-        })
-        .unwrap();
+                served
+            })
+            .unwrap();
         assert_eq!(served.difference(&listed).collect::<Vec<_>>(), Vec::<&String>::new(), "not in config/access.toml");
         assert_eq!(listed.difference(&served).collect::<Vec<_>>(), Vec::<&String>::new(), "in config/access.toml, but not served");
     }

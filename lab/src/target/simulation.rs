@@ -17,8 +17,7 @@ use platform::{
     Settings,
     service::Manifest,
     settings::{self, SettingsError},
-    telemetry::logs,
-    world::{StartError, World, admin, gateway},
+    world::{StartError, World, admin, gateway, simulate},
 };
 use tower::ServiceExt;
 use types::Timestamp;
@@ -61,28 +60,25 @@ pub struct Simulated {
 impl Simulation {
     /// Runs `work` in a fresh world of this seed, with these settings changed, on this thread, without logs.
     pub fn run<T>(&self, seed: u64, overrides: &[Override], work: impl AsyncFnOnce(&Simulated) -> T) -> Result<T, SimulationError> {
-        logs::quiet(|| {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build()?;
-            runtime.block_on(async {
-                let mut settings = Settings::load(settings::DEFAULTS, None, std::iter::empty())?;
-                for (path, value) in overrides {
-                    settings = settings.with(path, value.clone())?;
-                }
-                let world = World::simulated(settings, seed)?;
-                for instance in 0..INSTANCES {
-                    for manifest in self.manifests {
-                        world.start(manifest, instance).await?;
-                    }
-                }
-                let simulated = Simulated { gateway: gateway::router(&world), admin: admin::open_router(&world), world };
-                let answer = work(&simulated).await;
-                // A service holds the world's ways to itself; without this the world would outlive its use.
+        simulate(async || {
+            let mut settings = Settings::load(settings::DEFAULTS, None, std::iter::empty())?;
+            for (path, value) in overrides {
+                settings = settings.with(path, value.clone())?;
+            }
+            let world = World::simulated(settings, seed)?;
+            for instance in 0..INSTANCES {
                 for manifest in self.manifests {
-                    (0..INSTANCES).for_each(|instance| simulated.world.kill(manifest.name, instance));
+                    world.start(manifest, instance).await?;
                 }
-                Ok(answer)
-            })
-        })
+            }
+            let simulated = Simulated { gateway: gateway::router(&world), admin: admin::open_router(&world), world };
+            let answer = work(&simulated).await;
+            // A service holds the world's ways to itself; without this the world would outlive its use.
+            for manifest in self.manifests {
+                (0..INSTANCES).for_each(|instance| simulated.world.kill(manifest.name, instance));
+            }
+            Ok(answer)
+        })?
     }
 }
 

@@ -4,16 +4,14 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use crashcart::registry::SERVICES;
+use crashcart::registry::SIMULATION;
 use lab::{
     facts::Facts,
     invariants::{Grace, Invariant, check},
-    target::{Request, Simulation, Target, simulation::Simulated},
+    target::{Request, Target, simulation::Simulated},
 };
 use serde_json::json;
 use system_tests::checkout_body;
-
-const SIMULATION: Simulation = Simulation { manifests: SERVICES };
 
 /// Three orders that end well, one that is declined, one that its buyer cancels.
 async fn trade(target: &Simulated) {

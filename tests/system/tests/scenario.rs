@@ -2,14 +2,11 @@
 //! a seed always gives the same digest. Small knobs here; the statistics over many seeds stand in `statistics.rs`.
 #![expect(clippy::unwrap_used, reason = "what a test cannot go on without is a failed test")]
 
-use crashcart::registry::SERVICES;
+use crashcart::registry::SIMULATION;
 use lab::{
     scenario::{Request, Run, find},
-    target::Simulation,
     verdict::Verdict,
 };
-
-const SIMULATION: Simulation = Simulation { manifests: SERVICES };
 
 fn run(seed: u64, rungs: &[&str], knobs: &[&str]) -> Run {
     let request = Request::new(find("oversell").unwrap(), seed);

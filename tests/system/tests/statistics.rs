@@ -1,14 +1,13 @@
 //! The statistics of the lab (`make lab-statistics`): many seeds of oversell with the default knobs. They take minutes in a release build, so
 //! they are not among the tests that run by themselves.
 
-use crashcart::registry::SERVICES;
+use crashcart::registry::SIMULATION;
 use lab::{
     scenario::{Request, Twins, find},
-    target::{Simulation, simulation::on_threads},
+    target::simulation::on_threads,
     verdict::Verdict,
 };
 
-const SIMULATION: Simulation = Simulation { manifests: SERVICES };
 /// How many seeds; `LAB_SEEDS` in the environment asks for another number.
 const SEEDS: u64 = 200;
 

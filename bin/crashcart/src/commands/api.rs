@@ -4,15 +4,11 @@
 use std::{collections::BTreeMap, path::PathBuf};
 
 use clap::{Args, Subcommand};
-use platform::{
-    Settings, settings,
-    world::{World, simulate},
-};
 
 use crate::{
     cli::Common,
     output::{self, Failure, Outcome},
-    registry::SERVICES,
+    registry::{SERVICES, SIMULATION},
 };
 
 #[derive(Args, Debug)]
@@ -52,18 +48,14 @@ impl Api {
 
 /// Every document by its file name.
 pub fn documents() -> Result<BTreeMap<String, String>, Failure> {
-    let made = simulate(async || {
-        let settings = Settings::load(settings::DEFAULTS, None, std::iter::empty()).map_err(Failure::failed)?;
-        let world = World::simulated(settings, 1).map_err(Failure::failed)?;
-        for manifest in SERVICES {
-            world.start(manifest, 0).await.map_err(Failure::failed)?;
-        }
+    let made = SIMULATION.run(1, &[], async |target| {
+        let world = &target.world;
         let mut files: BTreeMap<String, String> =
             SERVICES.iter().filter_map(|manifest| Some((format!("{}.yaml", manifest.name), world.openapi_yaml(manifest.name)?))).collect();
         files.insert("asyncapi.yaml".to_owned(), world.asyncapi_yaml());
-        Ok(files)
+        files
     });
-    made.map_err(Failure::failed)?
+    made.map_err(Failure::failed)
 }
 
 #[cfg(test)]

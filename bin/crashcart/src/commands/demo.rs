@@ -22,6 +22,7 @@ use crate::{
     commands::{checkout, scenario as scenarios},
     host::Host,
     output::{self, Failure, Outcome},
+    registry::SIMULATION,
 };
 
 const ORDERS: u64 = 200;
@@ -70,7 +71,7 @@ impl Demo {
         let live = runtime()?.block_on(live(settings, &data, self.seed, common.json))?;
         let started = clock.now();
         let request = Request::new(scenario::find("oversell").map_err(Failure::failed)?, self.seed);
-        let run = request.simulate(&scenarios::SIMULATION).map_err(Failure::failed)?;
+        let run = request.simulate(&SIMULATION).map_err(Failure::failed)?;
         let wall = clock.now().since(started);
         let written = scenarios::write(&run, &data.join("incidents"))?;
         if common.json {

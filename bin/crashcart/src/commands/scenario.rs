@@ -6,14 +6,14 @@ use clap::{Args, Subcommand};
 use lab::{
     record, report,
     scenario::{self, LabError, Request, Run, Twins},
-    target::{Remote, Simulation},
+    target::Remote,
 };
 use platform::Clock;
 
 use crate::{
     cli::{Common, runtime},
     output::{self, Failure, Outcome},
-    registry::SERVICES,
+    registry::SIMULATION,
     remote::Where,
 };
 
@@ -54,9 +54,6 @@ struct RunArgs {
     #[command(flatten)]
     at: Where,
 }
-
-/// The simulated worlds have every service that there is.
-pub const SIMULATION: Simulation = Simulation { manifests: SERVICES };
 
 impl Scenario {
     pub fn run(self, common: &Common) -> Outcome {
