@@ -1,11 +1,18 @@
 //! What the services and the provider say of themselves, read from the audit exports into what a check can work on. Nothing is computed or
 //! repaired here. A fact that lacks a field that a check needs is an error that names it, never a fact that is passed over.
 
+mod told;
+
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value as Json;
 use types::Timestamp;
 
-use crate::target::{Target, TargetError, shortened};
+pub use self::told::{Committed, KeptAnswer, Noted, ParkedKey, Published, Reading, Schema};
+
+use crate::{
+    target::{Target, TargetError, shortened},
+    witness::Exchange,
+};
 
 /// The counters of a SKU in a warehouse.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -82,6 +89,10 @@ pub struct Order {
     pub at: Timestamp,
     pub cart_id: String,
     pub status: String,
+    pub subtotal: i64,
+    pub discounts: i64,
+    pub tax: i64,
+    pub shipping: i64,
     pub total: i64,
     pub payment_id: Option<String>,
     pub version: i64,
@@ -143,6 +154,32 @@ pub struct PspEvent {
 pub struct Cart {
     pub id: String,
     pub status: String,
+    pub total: i64,
+    pub version: i64,
+}
+
+/// A line of a cart, as it was quoted.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CartLine {
+    /// The cart's.
+    pub id: String,
+    pub sku: String,
+    pub quantity: i64,
+    pub unit_price: i64,
+    pub discount: i64,
+    pub tax: i64,
+    /// Until when the quote holds.
+    pub valid_until: Timestamp,
+}
+
+/// A step of a cart: made, item-added, checked-out …
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct CartStep {
+    pub at: Timestamp,
+    pub kind: String,
+    /// The cart's.
+    pub id: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -161,6 +198,15 @@ pub struct Redemption {
     pub cart_id: String,
 }
 
+/// What else can be looked up by its id: a customer, a product.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct Known {
+    pub id: String,
+}
+
+/// The pseudo-collection of what clients saw: it is there when the lab itself was the client.
+pub const CLIENT_RECORD: &str = "the client's record";
+
 /// Every fact that the checks look at, and when they were read.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Facts {
@@ -177,6 +223,19 @@ pub struct Facts {
     pub carts: Vec<Cart>,
     pub promotions: Vec<Promotion>,
     pub redemptions: Vec<Redemption>,
+    pub cart_lines: Vec<CartLine>,
+    pub cart_steps: Vec<CartStep>,
+    pub customers: Vec<Known>,
+    pub products: Vec<Known>,
+    pub committed: Vec<Committed>,
+    pub noted: Vec<Noted>,
+    pub published: Vec<Published>,
+    pub readings: Vec<Reading>,
+    pub parked: Vec<ParkedKey>,
+    pub schemas: Vec<Schema>,
+    pub kept_answers: Vec<KeptAnswer>,
+    /// What clients saw.
+    pub exchanges: Vec<Exchange>,
     /// Collections that this system does not export: what needs them was not checked.
     pub missing: Vec<&'static str>,
 }
@@ -206,6 +265,18 @@ impl Facts {
             carts: Vec::new(),
             promotions: Vec::new(),
             redemptions: Vec::new(),
+            cart_lines: Vec::new(),
+            cart_steps: Vec::new(),
+            customers: Vec::new(),
+            products: Vec::new(),
+            committed: Vec::new(),
+            noted: Vec::new(),
+            published: Vec::new(),
+            readings: Vec::new(),
+            parked: Vec::new(),
+            schemas: Vec::new(),
+            kept_answers: Vec::new(),
+            exchanges: Vec::new(),
             missing: Vec::new(),
         }
     }
@@ -213,7 +284,20 @@ impl Facts {
     /// Reads them all.
     pub async fn read(target: &dyn Target) -> Result<Self, FactsError> {
         let mut missing = Vec::new();
+        // What was acknowledged by now must be in all that is read from now on.
+        let witnessed = target.witnessed();
+        if witnessed.is_none() {
+            missing.push(CLIENT_RECORD);
+        }
         let facts = Self {
+            exchanges: witnessed.unwrap_or_default(),
+            readings: read(target, "consumers", &mut missing).await?,
+            noted: read(target, "inbox", &mut missing).await?,
+            parked: read(target, "parked", &mut missing).await?,
+            published: read(target, "events", &mut missing).await?,
+            committed: read(target, "outbox", &mut missing).await?,
+            schemas: read(target, "schemas", &mut missing).await?,
+            kept_answers: read(target, "idempotency", &mut missing).await?,
             // What is derived is read before what it is derived from, so that a running system shows no effect without its cause.
             stock: read(target, "stock", &mut missing).await?,
             movements: read(target, "movements", &mut missing).await?,
@@ -227,6 +311,10 @@ impl Facts {
             carts: read(target, "carts", &mut missing).await?,
             promotions: read(target, "promotions", &mut missing).await?,
             redemptions: read(target, "redemptions", &mut missing).await?,
+            cart_lines: read(target, "cart-lines", &mut missing).await?,
+            cart_steps: read(target, "cart-events", &mut missing).await?,
+            customers: read(target, "customers", &mut missing).await?,
+            products: read(target, "products", &mut missing).await?,
             now: target.now(),
             missing: Vec::new(),
         };
@@ -248,7 +336,14 @@ impl Facts {
         self.payment_transitions.retain(|step| payments.contains(step.id.as_str()));
         self.psp_truth.retain(|event| payments.contains(event.payment_id.as_str()));
         let carts: std::collections::BTreeSet<&str> = self.orders.iter().map(|order| order.cart_id.as_str()).collect();
-        self.carts.retain(|cart| carts.contains(cart.id.as_str()));
+        // A cart that did not become an order is the lab's all the same.
+        let mine: std::collections::BTreeSet<&str> =
+            self.exchanges.iter().filter_map(|exchange| exchange.done()?.body["id"].as_str()).chain(carts).collect();
+        self.carts.retain(|cart| mine.contains(cart.id.as_str()));
+        self.cart_lines.retain(|line| mine.contains(line.id.as_str()));
+        self.cart_steps.retain(|step| mine.contains(step.id.as_str()));
+        // What is told of the others' calls is about rows that were left out here; the log and its readers are everybody's.
+        self.kept_answers.clear();
         self.promotions.clear();
         self.redemptions.clear();
         self

@@ -1,11 +1,18 @@
 //! What must always be true, checked from outside over audit facts. Each check is a pure function from facts to the rows that break it, and
 //! each has a test with facts that hold and with planted wrong ones: a check that cannot fail is a defect.
 //!
-//! The full list is in the design of the incidents; here stand those that stock, orders and payments need: [`stock`] (I1, I18), [`holds`]
-//! (I2, I3), [`sagas`] (I9), [`steps`] (I10), [`unique`] (I20).
+//! [`stock`] (I1, I18), [`holds`] (I2, I3), [`replays`] (I7), [`kept`] (I8), [`sagas`] (I9), [`steps`] (I10), [`outbox`] (I11), [`effects`]
+//! (I12), [`schemas`] (I14), [`sessions`] (I15), [`prices`] (I19), [`unique`] (I20).
 
+pub mod effects;
 pub mod holds;
+pub mod kept;
+pub mod outbox;
+pub mod prices;
+pub mod replays;
 pub mod sagas;
+pub mod schemas;
+pub mod sessions;
 pub mod steps;
 pub mod stock;
 pub mod unique;
@@ -14,7 +21,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use serde::{Serialize, Serializer};
 
-use crate::facts::Facts;
+use crate::facts::{CLIENT_RECORD, Facts};
 
 /// An invariant by its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,14 +29,36 @@ pub enum Invariant {
     I1,
     I2,
     I3,
+    I7,
+    I8,
     I9,
     I10,
+    I11,
+    I12,
+    I14,
+    I15,
     I18,
+    I19,
     I20,
 }
 
 impl Invariant {
-    pub const ALL: [Self; 7] = [Self::I1, Self::I2, Self::I3, Self::I9, Self::I10, Self::I18, Self::I20];
+    pub const ALL: [Self; 14] = [
+        Self::I1,
+        Self::I2,
+        Self::I3,
+        Self::I7,
+        Self::I8,
+        Self::I9,
+        Self::I10,
+        Self::I11,
+        Self::I12,
+        Self::I14,
+        Self::I15,
+        Self::I18,
+        Self::I19,
+        Self::I20,
+    ];
 
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -37,9 +66,16 @@ impl Invariant {
             Self::I1 => "I1",
             Self::I2 => "I2",
             Self::I3 => "I3",
+            Self::I7 => "I7",
+            Self::I8 => "I8",
             Self::I9 => "I9",
             Self::I10 => "I10",
+            Self::I11 => "I11",
+            Self::I12 => "I12",
+            Self::I14 => "I14",
+            Self::I15 => "I15",
             Self::I18 => "I18",
+            Self::I19 => "I19",
             Self::I20 => "I20",
         }
     }
@@ -50,9 +86,16 @@ impl Invariant {
             Self::I1 => "the stock identity",
             Self::I2 => "a hold ends once",
             Self::I3 => "a claim is fenced",
+            Self::I7 => "a replay is idempotent",
+            Self::I8 => "acknowledged means kept",
             Self::I9 => "the saga is atomic",
             Self::I10 => "legal steps",
+            Self::I11 => "the outbox is complete",
+            Self::I12 => "effect once, in order",
+            Self::I14 => "the schema contract",
+            Self::I15 => "sessions",
             Self::I18 => "within supply",
+            Self::I19 => "the price is the price",
             Self::I20 => "one of each",
         }
     }
@@ -63,9 +106,16 @@ impl Invariant {
             Self::I1 => "the counters are the fold of the journal; received + adjusted + returned = available + held + claimed + shipped",
             Self::I2 => "each reservation ends exactly once: claimed, released or expired, in time",
             Self::I3 => "stock is claimed only while the hold is live, with its token",
+            Self::I7 => "the same request under the same key within a day has the same answer, and one effect",
+            Self::I8 => "whatever a client was told is done is there afterwards, whatever crashed",
             Self::I9 => "each order ends confirmed with stock and money, or cancelled with neither, in time",
             Self::I10 => "every change of a state is in the table, versions grow by one, nothing follows an end",
+            Self::I11 => "every event that was committed is published in time, and no other is",
+            Self::I12 => "of each topic and key a service takes every event once, in the order of the log; parked keys apart",
+            Self::I14 => "every record's schema is registered and every registered reader decodes it; what is not so lies in quarantine",
+            Self::I15 => "a session reads what it has written and never goes back to an older state",
             Self::I18 => "of each SKU no more is claimed and shipped than was received, adjusted and returned",
+            Self::I19 => "what is charged is the quoted lines − discounts + tax + shipping, by quotes that held at the checkout",
             Self::I20 => "one order per cart, one live or claimed reservation per order, a coupon within its limit",
         }
     }
@@ -76,9 +126,16 @@ impl Invariant {
         match self {
             Self::I1 => &["stock", "movements"],
             Self::I2 | Self::I3 => &["reservations", "movements"],
+            Self::I7 => &["idempotency"],
+            Self::I8 => &["carts", "orders", "payments", "reservations", "idempotency"],
             Self::I9 => &["orders", "order-lines", "reservations", "payments", "psp-truth"],
             Self::I10 => &["orders", "order-transitions", "payments", "payment-transitions"],
+            Self::I11 => &["outbox", "events"],
+            Self::I12 => &["inbox", "events", "consumers", "parked"],
+            Self::I14 => &["events", "schemas"],
+            Self::I15 => &[CLIENT_RECORD],
             Self::I18 => &["movements"],
+            Self::I19 => &["orders", "order-lines", "carts", "cart-lines", "cart-events", "payments", "psp-truth"],
             Self::I20 => &["orders", "reservations"],
         }
     }
@@ -90,9 +147,16 @@ impl Invariant {
             Self::I1 => stock::identity(facts, grace),
             Self::I2 => holds::ends_once(facts, grace),
             Self::I3 => holds::is_fenced(facts),
+            Self::I7 => replays::are_idempotent(facts),
+            Self::I8 => kept::acknowledged(facts),
             Self::I9 => sagas::is_atomic(facts, grace),
             Self::I10 => steps::are_legal(facts),
+            Self::I11 => outbox::is_complete(facts, grace),
+            Self::I12 => effects::once_in_order(facts, grace),
+            Self::I14 => schemas::are_kept(facts, grace),
+            Self::I15 => sessions::go_forward(facts),
             Self::I18 => stock::within_supply(facts),
+            Self::I19 => prices::as_quoted(facts),
             Self::I20 => unique::one_of_each(facts),
         };
         rows.into_iter().map(|(id, detail)| Breach { invariant: self, id, detail }).collect()

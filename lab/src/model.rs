@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hold_counts_in_locked_seconds_of_its_own() {
+    fn a_hold_counts_in_whole_seconds_of_its_own() {
         assert_eq!([0, 499_999, 500_000, 1_499_999, 120_000_180].map(locked_seconds), [0, 0, 1, 1, 120]);
         let buyers = [Buyer::planted(0, 1_400_000), Buyer::planted(10 * SECOND, 1_400_000)];
         assert_eq!(predict(&plan(2), &buyers, Rung::R1, Cell::RUN).locked_unit_seconds, 2, "not the 2.8 s of both, rounded");

@@ -196,7 +196,7 @@ pub fn verified(report: &verify::Report, rows: usize) -> Vec<Line> {
         };
         lines.push(Line::default().with(tone, format!(" {mark} ")).with(Tone::Plain, name).with(tone, state));
         for (_, missing) in report.findings.unchecked.iter().filter(|(unchecked, _)| *unchecked == invariant) {
-            lines.push(Line::default().with(Tone::Dim, format!("       the system does not export {}", missing.join(", "))));
+            lines.push(Line::default().with(Tone::Dim, format!("       it needs {}", missing.join(", "))));
         }
         for breach in report.findings.of(invariant).take(rows) {
             lines.extend(wrapped(&format!("       {}: {}", breach.id, breach.detail), 9).into_iter().map(Line::of));

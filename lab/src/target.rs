@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use http::{Method, StatusCode};
+use http::{HeaderMap, Method, StatusCode};
 use platform::fault::Fault;
 use serde_json::{Value as Json, json};
 use types::Timestamp;
@@ -20,6 +20,7 @@ pub use self::{
     resting::Resting,
     simulation::{Simulation, SimulationError},
 };
+use crate::witness::Exchange;
 
 /// Which clock a system lives by. Against the wall's clock nothing is precise, and what ran before is still there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +77,7 @@ impl Request {
 #[derive(Clone, Debug)]
 pub struct Reply {
     pub status: StatusCode,
+    pub headers: HeaderMap,
     pub body: Bytes,
 }
 
@@ -140,6 +142,11 @@ pub trait Target: Send + Sync {
 
     /// A call of an operator's, through the admin listener.
     fn admin(&self, request: Request) -> BoxFuture<'_, Result<Reply, TargetError>>;
+
+    /// What its users' calls were and how they were answered, where somebody writes that down ([`crate::witness::Recorded`]).
+    fn witnessed(&self) -> Option<Vec<Exchange>> {
+        None
+    }
 
     fn sleep_until(&self, moment: Timestamp) -> BoxFuture<'_, ()> {
         let left = moment.since(self.now());
@@ -229,7 +236,7 @@ mod tests {
     use super::*;
 
     fn reply(status: u16, body: &str) -> Reply {
-        Reply { status: StatusCode::from_u16(status).unwrap(), body: Bytes::from(body.to_owned()) }
+        Reply { status: StatusCode::from_u16(status).unwrap(), headers: HeaderMap::new(), body: Bytes::from(body.to_owned()) }
     }
 
     #[test]

@@ -88,7 +88,7 @@ mod tests {
 
     use bytes::Bytes;
     use futures::future::BoxFuture;
-    use http::StatusCode;
+    use http::{HeaderMap, StatusCode};
     use types::Timestamp;
 
     use super::*;
@@ -115,7 +115,8 @@ mod tests {
         }
         fn admin(&self, request: Request) -> BoxFuture<'_, Result<Reply, TargetError>> {
             let order = |id: &str| {
-                json!({"seq": 1, "at": "2026-01-05T00:00:00Z", "kind": "order", "id": id, "cartId": "cart", "status": "PENDING", "total": 0,
+                json!({"seq": 1, "at": "2026-01-05T00:00:00Z", "kind": "order", "id": id, "cartId": "cart", "status": "PENDING", "subtotal": 0, "discounts": 0,
+                    "tax": 0, "shipping": 0, "total": 0,
                     "paymentId": null, "version": 1, "createdAt": "2026-01-05T00:00:00Z"})
             };
             let step = |id: &str| {
@@ -129,15 +130,16 @@ mod tests {
                     let second = if self.is_torn && *readings > 1 { vec![] } else { vec![order("b")] };
                     [vec![order("a")], second].concat()
                 }
+                "/lab/audit/carts" => vec![json!({"id": "cart", "status": "CHECKED_OUT", "total": 0, "version": 2})],
                 "/lab/audit/order-transitions" => vec![step("a"), step("b")],
                 "/lab/audit/promotions" => {
                     let status = StatusCode::NOT_FOUND;
-                    return Box::pin(async move { Ok(Reply { status, body: Bytes::new() }) });
+                    return Box::pin(async move { Ok(Reply { status, headers: HeaderMap::new(), body: Bytes::new() }) });
                 }
                 _ => vec![],
             };
             let body = lines.iter().map(|line| format!("{line}\n")).collect::<String>();
-            Box::pin(async move { Ok(Reply { status: StatusCode::OK, body: Bytes::from(body) }) })
+            Box::pin(async move { Ok(Reply { status: StatusCode::OK, headers: HeaderMap::new(), body: Bytes::from(body) }) })
         }
     }
 

@@ -10,6 +10,7 @@ pub mod load;
 pub mod scenario;
 pub mod seed;
 pub mod settings;
+pub mod simulate;
 pub mod token;
 pub mod up;
 pub mod verify;

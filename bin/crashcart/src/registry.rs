@@ -16,7 +16,7 @@ pub const SERVICES: &[&Manifest] = &[
 ];
 
 /// The simulated worlds have every service that there is.
-pub const SIMULATION: Simulation = Simulation { manifests: SERVICES };
+pub const SIMULATION: Simulation = Simulation { manifests: SERVICES, planted: &[] };
 
 #[cfg(test)]
 mod tests {

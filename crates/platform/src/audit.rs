@@ -7,6 +7,7 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use serde::Serialize;
 use serde_json::Value as Json;
+use sha2::{Digest as _, Sha256};
 use types::{EventId, Timestamp};
 
 use crate::{
@@ -128,7 +129,59 @@ impl FromRow for InboxFact {
     }
 }
 
-/// The facts that every service has: `outbox` and `inbox`.
+/// An answer that is kept to be given again. What it says may be personal, and so may the key: both stand here as digests.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct AnswerFact {
+    seq: i64,
+    at: Timestamp,
+    kind: &'static str,
+    /// Digest of the key.
+    id: String,
+    endpoint: String,
+    status: Option<u16>,
+    location: Option<String>,
+    etag: Option<String>,
+    /// Digest of the request's body and of the answer's.
+    request: String,
+    answer: Option<String>,
+}
+
+impl FromRow for AnswerFact {
+    fn from_row(row: &Row<'_>) -> Result<Self, DbError> {
+        let digest = |bytes: &[u8]| hex::encode(Sha256::digest(bytes));
+        Ok(Self {
+            seq: 0,
+            at: row.get("at")?,
+            kind: "answer",
+            id: digest(row.get::<String>("token")?.as_bytes()),
+            endpoint: row.get("endpoint")?,
+            status: row.get("status")?,
+            location: row.get("location")?,
+            etag: row.get("etag")?,
+            request: hex::encode(row.get::<Vec<u8>>("fingerprint")?),
+            answer: row.get::<Option<Vec<u8>>>("body")?.map(|body| digest(&body)),
+        })
+    }
+}
+
+/// The table has no number of its own, since answers are found by their key: here a row's number is its place, the oldest first.
+fn answers(db: &Db) -> Collection {
+    let (db, table) = (db.clone(), format!("{}_idempotency", db.service()));
+    Collection::new("idempotency", move |since, limit| {
+        let db = db.clone();
+        let query = format!(
+            "SELECT at, endpoint, token, fingerprint, status, body, location, etag FROM {table} ORDER BY at, endpoint, token LIMIT ? OFFSET ?"
+        );
+        Box::pin(async move {
+            let rows: Vec<AnswerFact> = db.read(async |tx: &mut Tx<'_>| tx.fetch_all(&query, values![limit, since]).await).await?;
+            let numbered = rows.into_iter().zip(since + 1..).map(|(row, seq)| AnswerFact { seq, ..row });
+            Ok(numbered.filter_map(|row| serde_json::to_value(row).ok()).collect())
+        })
+    })
+}
+
+/// The facts that every service has: `outbox`, `inbox` and `idempotency`.
 #[must_use]
 pub fn of_platform(db: &Db) -> Vec<Collection> {
     let service = db.service();
@@ -143,5 +196,6 @@ pub fn of_platform(db: &Db) -> Vec<Collection> {
             db,
             format!("SELECT seq, at, event_id, consumer, key FROM {service}_inbox WHERE seq > ? ORDER BY seq LIMIT ?"),
         ),
+        answers(db),
     ]
 }

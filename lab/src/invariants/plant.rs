@@ -4,8 +4,12 @@ use std::time::Duration;
 
 use types::Timestamp;
 
-use crate::facts::{
-    Cart, Facts, Movement, Order, OrderLine, Payment, Promotion, PspEvent, Redemption, Reservation, ReservedLine, Stock, Transition,
+use crate::{
+    facts::{
+        Cart, CartLine, CartStep, Committed, Facts, Movement, Noted, Order, OrderLine, Payment, Promotion, PspEvent, Published, Reading,
+        Redemption, Reservation, ReservedLine, Schema, Stock, Transition,
+    },
+    witness::{Answered, Exchange},
 };
 
 pub const SKU: &str = "LAMP";
@@ -80,12 +84,26 @@ impl Facts {
             claimed_at: None,
             lines: vec![ReservedLine { sku: SKU.into(), warehouse: PLACE.into(), quantity: 1 }],
         });
-        self.carts.push(Cart { id: format!("cart-{name}"), status: "CHECKED_OUT".into() });
+        self.carts.push(Cart { id: format!("cart-{name}"), status: "CHECKED_OUT".into(), total: PRICE, version: 3 });
+        self.cart_lines.push(CartLine {
+            id: format!("cart-{name}"),
+            sku: SKU.into(),
+            quantity: 1,
+            unit_price: PRICE,
+            discount: 0,
+            tax: 0,
+            valid_until: at(seconds + 900),
+        });
+        self.cart_steps.push(CartStep { at: at(seconds), kind: "checked-out".into(), id: format!("cart-{name}") });
         self.orders.push(Order {
             id: format!("order-{name}"),
             at: at(seconds),
             cart_id: format!("cart-{name}"),
             status: String::new(),
+            subtotal: PRICE,
+            discounts: 0,
+            tax: 0,
+            shipping: 0,
             total: PRICE,
             payment_id: Some(format!("payment-{name}")),
             version: 0,
@@ -207,6 +225,64 @@ impl Facts {
     pub fn adjusted(mut self, seconds: i64, delta: i64) -> Self {
         self.movement(seconds, "adjust", delta);
         self.stock[0].on_hand += delta;
+        self
+    }
+
+    /// A client's call at `seconds` and its answer, a second later.
+    pub fn said(mut self, seconds: i64, call: (&str, &str), key: Option<&str>, status: u16, body: serde_json::Value) -> Self {
+        let asked = self.exchanges.len() as u64 * 2;
+        let digest = body.to_string();
+        let answer =
+            Answered { answered: asked + 1, at: at(seconds + 1), status, location: None, etag: None, is_replay: false, body, digest };
+        self.exchanges.push(Exchange {
+            asked,
+            asked_at: at(seconds),
+            session: "ann".into(),
+            method: call.0.into(),
+            path: call.1.into(),
+            key: key.map(Into::into),
+            request: "the same".into(),
+            answer: Some(answer),
+        });
+        self
+    }
+
+    /// An event that order-service has committed at `seconds`, that lies in the log, and that cart-service has read and noted.
+    pub fn told(mut self, seconds: i64, id: &str) -> Self {
+        let (topic, offset) = ("order.created.v1", self.published.len() as u64);
+        let seq = self.committed.len() as i64 + 1;
+        if self.schemas.is_empty() {
+            self.schemas.push(Schema { subject: format!("{topic}-value"), version: 1, id: 7, schema: r#""long""#.into() });
+        }
+        self.committed.push(Committed {
+            seq,
+            at: at(seconds),
+            service: "order".into(),
+            id: id.into(),
+            topic: topic.into(),
+            key: "order-a".into(),
+            status: "SENT".into(),
+        });
+        self.published.push(Published {
+            at: at(seconds),
+            id: Some(id.into()),
+            topic: topic.into(),
+            partition: 0,
+            offset,
+            key: "order-a".into(),
+            // Magic byte, schema 7, the number 1.
+            value: "AAAAAAcC".into(),
+            group: None,
+        });
+        self.noted.push(Noted {
+            seq,
+            at: at(seconds + 1),
+            service: "cart".into(),
+            consumer: topic.into(),
+            id: id.into(),
+            key: "order-a".into(),
+        });
+        self.readings = vec![Reading { group: format!("cart-{topic}"), topic: topic.into(), partition: 0, committed: offset + 1 }];
         self
     }
 

@@ -1,3 +1,5 @@
+use serde_json::json;
+
 use super::{
     plant::{at, grace, none},
     *,
@@ -18,6 +20,13 @@ fn shop() -> Facts {
         .psp("c", 310, "authorization.declined")
         .step("c", 310, "CANCELLED")
         .coupon(2, &["cart-a"])
+        .said(5, ("POST", "/carts"), Some("k"), 201, json!({"id": "cart-a", "version": 1}))
+        .said(6, ("POST", "/carts"), Some("k"), 201, json!({"id": "cart-a", "version": 1}))
+        .said(10, ("POST", "/carts/cart-a/checkout"), None, 202, json!({"orderId": "order-a"}))
+        .said(15, ("GET", "/orders/order-a"), None, 200, json!({"id": "order-a", "version": 2}))
+        .told(10, "event-a")
+        .told(20, "event-b")
+        .told(30, "event-c")
 }
 
 fn broken_by(facts: &Facts) -> Vec<&'static str> {
@@ -37,6 +46,67 @@ fn each_planted_bug_breaks_exactly_its_set_and_any_two_invariants_are_told_apart
     let bugs: &[Bug] = &[
         ("a counter is off by one", || shop().plant(|facts| facts.stock[0].claimed -= 1), &["I1"]),
         ("a counter still holds what ran out", || shop().plant(|facts| facts.stock[0].held += 1), &["I1"]),
+        (
+            "a repeat is answered with something else",
+            || shop().plant(|facts| facts.exchanges[1].answer.as_mut().unwrap().digest = "other".into()),
+            &["I7"],
+        ),
+        (
+            "a repeat is refused",
+            || shop().said(20, ("POST", "/carts"), Some("k"), 409, json!({"type": "urn:crashcart:problem:conflict"})),
+            &["I7"],
+        ),
+        ("another request is done under the same key", || shop().plant(|facts| facts.exchanges[1].request = "another".into()), &["I7"]),
+        (
+            "a cart was acknowledged and is gone",
+            || {
+                shop().plant(|facts| facts.carts.retain(|cart| cart.id != "cart-d")).said(
+                    40,
+                    ("POST", "/carts"),
+                    None,
+                    201,
+                    json!({"id": "cart-d", "version": 1}),
+                )
+            },
+            &["I8"],
+        ),
+        (
+            "a change of a cart was acknowledged and is gone",
+            || shop().said(40, ("POST", "/carts/cart-b/items"), None, 200, json!({"id": "cart-b", "version": 4})),
+            &["I8"],
+        ),
+        (
+            "stock was acknowledged and never came",
+            || shop().said(40, ("POST", "/inventory/adjust"), None, 200, json!({"sku": "OTHER"})),
+            &["I8"],
+        ),
+        (
+            "an event is noted as published and does not lie in the log",
+            || shop().plant(|facts| drop((facts.published.pop(), facts.noted.pop()))),
+            &["I11"],
+        ),
+        ("an event was never committed", || shop().plant(|facts| drop(facts.committed.pop())), &["I11"]),
+        ("an event lies under another key", || shop().plant(|facts| facts.committed[2].key = "order-b".into()), &["I11"]),
+        ("an event was read and not noted", || shop().plant(|facts| drop(facts.noted.pop())), &["I12"]),
+        ("an event was passed over", || shop().plant(|facts| drop(facts.noted.remove(1))), &["I12"]),
+        ("two events were taken out of turn", || shop().plant(|facts| (facts.noted[0].seq, facts.noted[1].seq) = (2, 1)), &["I12"]),
+        (
+            "an event was taken twice",
+            || shop().plant(|facts| facts.noted.push(crate::facts::Noted { seq: 9, ..facts.noted[1].clone() })),
+            &["I12"],
+        ),
+        ("a record has a byte too many", || shop().plant(|facts| facts.published[0].value = "AAAAAAcCAA==".into()), &["I14"]),
+        ("a record breaks off", || shop().plant(|facts| facts.published[0].value = "AAAAAAc=".into()), &["I14"]),
+        ("a record's schema is not registered", || shop().plant(|facts| facts.published[0].value = "AAAAAAgC".into()), &["I14"]),
+        (
+            "a session goes back",
+            || shop().said(16, ("GET", "/orders/order-a"), None, 200, json!({"id": "order-a", "version": 1})),
+            &["I15"],
+        ),
+        ("a session does not read what it wrote", || shop().said(16, ("GET", "/orders/order-a"), None, 404, json!({})), &["I15"]),
+        ("tax is told as shipping", || shop().plant(|facts| (facts.orders[0].tax, facts.orders[0].shipping) = (1, -1)), &["I19"]),
+        ("a quote was over", || shop().plant(|facts| facts.cart_lines[0].valid_until = at(10)), &["I19"]),
+        ("a payment is about more than the order", || shop().plant(|facts| facts.payments[1].amount += 1), &["I19"]),
         ("stock came in without a movement", || shop().plant(|facts| facts.stock[0].on_hand += 1), &["I1"]),
         (
             "a hold ran out and nobody ended it",
@@ -206,5 +276,42 @@ fn a_claim_that_goes_back_to_the_stock_is_no_second_end() {
 #[test]
 fn what_the_system_does_not_export_is_not_said_to_hold() {
     let findings = check(&shop().plant(|facts| facts.missing = vec!["psp-truth"]), &grace());
-    assert_eq!(findings.unchecked, [(Invariant::I9, vec!["psp-truth"])]);
+    assert_eq!(findings.unchecked, [(Invariant::I9, vec!["psp-truth"]), (Invariant::I19, vec!["psp-truth"])]);
+}
+
+#[test]
+fn a_dead_letter_is_quarantine_and_a_parked_key_waits() {
+    let dead = |facts: &mut Facts| {
+        let record = &mut facts.published[1];
+        record.value = "AAAAAAcCAA==".into();
+        let (topic, group) = (format!("{}.dlq", record.topic), Some(facts.readings[0].group.clone()));
+        let letter = crate::facts::Published { topic, group, offset: 0, ..record.clone() };
+        facts.published.push(letter);
+        facts.noted.remove(1);
+    };
+    // What came after it was taken once the key was let go again: the dead one is passed over and nothing else.
+    assert_eq!(broken_by(&shop().plant(dead)), [""; 0]);
+    let parked = shop().plant(dead).plant(|facts| {
+        drop(facts.noted.pop());
+        let reading = facts.readings[0].clone();
+        facts.parked.push(crate::facts::ParkedKey { group: reading.group, topic: reading.topic, key: "order-a".into() });
+    });
+    assert_eq!(broken_by(&parked), [""; 0]);
+    let nobodys = shop().plant(dead).plant(|facts| facts.published.last_mut().unwrap().id = Some("never came".into()));
+    assert_eq!(broken_by(&nobodys), ["I12", "I14"]);
+}
+
+#[test]
+fn an_event_may_take_its_time_to_be_published_and_taken_but_no_longer() {
+    let on_its_way = || {
+        shop().plant(|facts| {
+            facts.committed[2].status = "PENDING".into();
+            facts.published.pop();
+            facts.noted.pop();
+            facts.readings[0].committed = 2;
+        })
+    };
+    let at_second = |seconds: i64| broken_by(&on_its_way().plant(|facts| facts.committed[2].at = at(5_000 - seconds)));
+    assert_eq!(at_second(10), [""; 0]);
+    assert_eq!(at_second(11), ["I11"]);
 }

@@ -16,14 +16,16 @@ use crate::{
     invariants::{self, Findings, Grace},
     scenario::LabError,
     target::{ClockKind, Request, Target, TargetError},
+    witness::Recorded,
 };
 
 /// How long before his moment a buyer fills his cart.
 const CART_LEAD: Duration = Duration::from_secs(5);
 /// Where the stock is; the default settings ask it first for the US.
 const WAREHOUSE: &str = "us-east";
-/// What follows from events is given this long after the last order has ended.
+/// What follows from events is given this long after the last order has ended; by the wall's clock that is time that somebody waits.
 const REST: Duration = Duration::from_secs(10);
+const REST_OF_THE_WALL: Duration = Duration::from_secs(4);
 
 /// What one run is about.
 #[derive(Debug)]
@@ -48,6 +50,7 @@ pub struct Witnessed {
 }
 
 pub async fn play(target: &dyn Target, stage: &Stage<'_>) -> Result<Witnessed, LabError> {
+    let target = &Recorded::new(target);
     baseline(target, stage).await?;
     target.set_rung(super::SCENARIO.name, stage.rung).await?;
     let began = target.now().plus(CART_LEAD);
@@ -70,7 +73,7 @@ pub async fn play(target: &dyn Target, stage: &Stage<'_>) -> Result<Witnessed, L
 /// Once everything has settled nothing is legally false any more, so the graces are short.
 fn grace(plan: &Plan) -> Grace {
     let deadline = Duration::from_micros(plan.deadline.unsigned_abs());
-    Grace { hold_end: REST / 2, saga: deadline + Duration::from_secs(120), effects: Duration::from_secs(1) }
+    Grace { hold_end: REST_OF_THE_WALL / 2, saga: deadline + Duration::from_secs(120), effects: Duration::from_secs(1) }
 }
 
 async fn baseline(target: &dyn Target, stage: &Stage<'_>) -> Result<(), TargetError> {
@@ -124,7 +127,7 @@ async fn settle(target: &dyn Target, stage: &Stage<'_>, began: Timestamp) -> Res
         }
         target.sleep(Duration::from_secs(2)).await;
     }
-    target.sleep(REST).await;
+    target.sleep(if target.clock() == ClockKind::Wall { REST_OF_THE_WALL } else { REST }).await;
     Ok(())
 }
 

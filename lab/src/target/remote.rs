@@ -62,8 +62,8 @@ impl Remote {
         }
         let lost = |error: reqwest::Error| TargetError::Unreachable { request: name.clone(), reason: with_causes(&error) };
         let response = request.send().await.map_err(lost)?;
-        let status = response.status();
-        Ok(Reply { status, body: response.bytes().await.map_err(lost)? })
+        let (status, headers) = (response.status(), response.headers().clone());
+        Ok(Reply { status, headers, body: response.bytes().await.map_err(lost)? })
     }
 }
 

@@ -15,6 +15,7 @@ use http::{HeaderName, HeaderValue};
 use http_body_util::BodyExt;
 use platform::{
     Settings,
+    db::DbError,
     service::Manifest,
     settings::{self, SettingsError},
     world::{StartError, World, admin, gateway, simulate},
@@ -34,6 +35,8 @@ pub type Override = (&'static str, toml::Value);
 #[derive(Clone, Copy, Debug)]
 pub struct Simulation {
     pub manifests: &'static [&'static Manifest],
+    /// SQL behind the store of a service, before anything happens: the bugs that tests plant. None otherwise.
+    pub planted: &'static [(&'static str, &'static str)],
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +45,8 @@ pub enum SimulationError {
     Settings(#[from] SettingsError),
     #[error(transparent)]
     Start(#[from] StartError),
+    #[error("the bug cannot be planted: {0}")]
+    Plant(#[from] DbError),
     #[error("no runtime for a simulated world: {0}")]
     Runtime(#[from] std::io::Error),
     #[error("a simulated world ended without an answer: its thread panicked")]
@@ -69,6 +74,11 @@ impl Simulation {
             for instance in 0..INSTANCES {
                 for manifest in self.manifests {
                     world.start(manifest, instance).await?;
+                }
+            }
+            for (service, script) in self.planted {
+                if let Some(db) = world.db(service) {
+                    db.run_script(script).await?;
                 }
             }
             let simulated = Simulated { gateway: gateway::router(&world), admin: admin::open_router(&world), world };
@@ -122,7 +132,7 @@ pub(super) async fn through(router: Router, asked: Request) -> Result<Reply, Tar
     let Ok(response) = router.oneshot(request).await;
     let (parts, body) = response.into_parts();
     let body = body.collect().await.map_err(|error| wrong(error.to_string()))?.to_bytes();
-    Ok(Reply { status: parts.status, body })
+    Ok(Reply { status: parts.status, headers: parts.headers, body })
 }
 
 impl Target for Simulated {
@@ -149,7 +159,7 @@ mod tests {
 
     #[test]
     fn a_world_answers_as_a_system_does_and_its_clock_jumps() {
-        let simulation = Simulation { manifests: &[] };
+        let simulation = Simulation { manifests: &[], planted: &[] };
         let (status, names, passed) = simulation
             .run(1, &[], async |target| {
                 let before = target.now();
@@ -158,12 +168,15 @@ mod tests {
                 (reply.status.as_u16(), target.collections().await.unwrap(), target.now().since(before))
             })
             .unwrap();
-        assert_eq!((status, names, passed), (404, vec!["events".to_owned()], Duration::from_secs(600)));
+        assert_eq!(
+            (status, names, passed),
+            (404, ["consumers", "events", "parked", "schemas"].map(str::to_owned).to_vec(), Duration::from_secs(600))
+        );
     }
 
     #[test]
     fn a_setting_that_does_not_exist_is_refused() {
-        let refused = Simulation { manifests: &[] }.run(1, &[("order.hold_for", 3.into())], async |_| ());
+        let refused = Simulation { manifests: &[], planted: &[] }.run(1, &[("order.hold_for", 3.into())], async |_| ());
         assert!(matches!(refused, Err(SimulationError::Settings(_))));
     }
 

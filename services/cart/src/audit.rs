@@ -75,6 +75,41 @@ impl FromRow for ChangeFact {
     }
 }
 
+/// A line of a cart, as it was quoted.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct LineFact {
+    seq: i64,
+    kind: &'static str,
+    id: CartId,
+    line: i64,
+    sku: String,
+    quantity: i64,
+    unit_price: i64,
+    discount: i64,
+    tax: i64,
+    quoted_at: Timestamp,
+    valid_until: Timestamp,
+}
+
+impl FromRow for LineFact {
+    fn from_row(row: &Row<'_>) -> Result<Self, DbError> {
+        Ok(Self {
+            seq: row.get("seq")?,
+            kind: "cart-line",
+            id: row.id("cart_id")?,
+            line: row.get("line")?,
+            sku: row.get("sku")?,
+            quantity: row.get("quantity")?,
+            unit_price: row.get("unit_price")?,
+            discount: row.get("discount")?,
+            tax: row.get("tax")?,
+            quoted_at: row.get("quoted_at")?,
+            valid_until: row.get("valid_until")?,
+        })
+    }
+}
+
 pub fn collections(db: &Db) -> Vec<Collection> {
     let mut all = vec![
         Collection::of_rows::<CartFact>(
@@ -82,6 +117,12 @@ pub fn collections(db: &Db) -> Vec<Collection> {
             db,
             "SELECT seq, id, customer_id, status, coupon, total, currency, version, expires_at, order_id, updated_at FROM carts
              WHERE seq > ? ORDER BY seq LIMIT ?",
+        ),
+        Collection::of_rows::<LineFact>(
+            "cart-lines",
+            db,
+            "SELECT c.seq * 1000 + i.line AS seq, i.cart_id, i.line, i.sku, i.quantity, i.unit_price, i.discount, i.tax, i.quoted_at,
+             i.valid_until FROM carts c JOIN cart_items i ON i.cart_id = c.id WHERE c.seq * 1000 + i.line > ? ORDER BY c.seq, i.line LIMIT ?",
         ),
         Collection::of_rows::<ChangeFact>(
             "cart-events",

@@ -1,5 +1,7 @@
 //! What the system tests share: the whole system in a simulated world, set up with something to sell.
 
+pub mod trade;
+
 use http::Method;
 use platform::{
     Settings,

@@ -1,8 +1,13 @@
 //! `crashcart up`: the whole system in this process, until Ctrl-C.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
+use lab::{
+    invariants::{Breach, Grace},
+    target::Remote,
+    watch::{self, Flag},
+};
 use platform::{Clock, telemetry::logs};
 
 use crate::{
@@ -13,7 +18,7 @@ use crate::{
 
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Example:\n  crashcart up --data shop --port 8080\n  crashcart up --port 0 --json     free ports, told as one line of JSON"
+    after_help = "Example:\n  crashcart up --data shop --port 8080\n  crashcart up --port 0 --json     free ports, told as one line of JSON\n  crashcart up --check             and every invariant, each second"
 )]
 pub struct Up {
     /// Where everything is stored; made when it is not there
@@ -22,6 +27,10 @@ pub struct Up {
     /// The gateway's port; 0 takes free ports for everything
     #[arg(long, default_value_t = GATEWAY_PORT)]
     port: u16,
+    /// Check every invariant as it runs, every so many seconds, and tell each row that breaks one as soon as it is seen (on stderr; with
+    /// --json a line of JSON each). It reads everything each time: for a system of some thousands of orders
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "1", value_parser = clap::value_parser!(u64).range(1..))]
+    check: Option<u64>,
 }
 
 impl Up {
@@ -38,16 +47,38 @@ impl Up {
         } else {
             show(&host, took.as_secs_f64());
         }
-        signals.wait().await;
+        let broken = match self.check {
+            None => {
+                signals.wait().await;
+                0
+            }
+            Some(seconds) => check(&host, Duration::from_secs(seconds), signals.wait(), common.json).await?,
+        };
         if !common.json {
             anstream::println!("\n stopping: requests under way finish …");
         }
         if host.stop().await {
-            Ok(output::OK)
+            Ok(if broken == 0 { output::OK } else { output::FAILED })
         } else {
             Err(Failure::failed("something did not finish in time and was ended; what was answered is stored all the same"))
         }
     }
+}
+
+/// Looks at the system from outside, as `verify` does, until it is asked to stop; says how many rows broke an invariant.
+async fn check(host: &Host, every: Duration, stop: impl Future<Output = ()>, as_json: bool) -> Result<usize, Failure> {
+    let addresses = &host.addresses;
+    let remote = Remote::new(&addresses.gateway, Some((&addresses.admin, &addresses.admin_token))).map_err(Failure::failed)?;
+    let tell = |flag: &Flag| {
+        if as_json {
+            anstream::eprintln!("{}", serde_json::to_string(flag).unwrap_or_default());
+        } else {
+            let Breach { invariant, id, detail } = &flag.breach;
+            anstream::eprintln!(" {} {invariant} ({}) {id}: {detail}", flag.at, invariant.name());
+        }
+    };
+    let ((), flags) = watch::during(&remote, &Grace::default(), every, tell, stop).await.map_err(Failure::failed)?;
+    Ok(flags.len())
 }
 
 fn show(host: &Host, seconds: f64) {

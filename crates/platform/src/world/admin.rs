@@ -2,6 +2,7 @@
 //! the gateway does not know it.
 
 mod events;
+mod facts;
 
 use axum::{
     Json, Router,
@@ -13,7 +14,7 @@ use axum::{
 };
 use http::header;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use super::World;
@@ -64,41 +65,39 @@ struct Since {
 
 async fn collections(State(world): State<World>) -> Response {
     let mut names = world.collection_names();
-    names.push("events");
+    names.extend(facts::COLLECTIONS);
     names.sort_unstable();
     Json(json!({"collections": names})).into_response()
 }
 
 /// Newline-delimited JSON, a fact a line, each with the service that tells it.
 async fn audit(State(world): State<World>, Path(collection): Path<String>, Query(since): Query<Since>) -> Result<Response, Problem> {
-    if collection == "events" {
-        return events_audit(&world, since.since.unwrap_or(0)).await;
+    if facts::COLLECTIONS.contains(&&*collection) {
+        let facts = facts::of_the_log(&world, &collection).await.map_err(|error| Problem::internal(&error))?;
+        return lines(facts.iter().filter(|fact| fact["seq"].as_i64() > since.since));
     }
     let collections = world.collections(&collection);
     if collections.is_empty() {
         return Err(Problem::not_found(format!("collection `{collection}`; there are {}", world.collection_names().join(", "))));
     }
-    let mut lines = Vec::new();
+    let mut facts = Vec::new();
     for (service, collection) in collections {
         for mut fact in collection.all(since.since.unwrap_or(0)).await? {
             if let Some(fields) = fact.as_object_mut() {
                 fields.insert("service".into(), json!(service));
             }
-            serde_json::to_writer(&mut lines, &fact).map_err(|error| Problem::internal(&error))?;
-            lines.push(b'\n');
+            facts.push(fact);
         }
     }
-    Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from(lines)).into_response())
+    lines(facts.iter())
 }
 
-/// The events as the log has them, which no service's store is asked for.
-async fn events_audit(world: &World, since: i64) -> Result<Response, Problem> {
+/// Newline-delimited JSON.
+fn lines<'a>(facts: impl Iterator<Item = &'a Value>) -> Result<Response, Problem> {
     let mut lines = Vec::new();
-    for (seq, delivery) in events::all(world).await.map_err(|error| Problem::internal(&error))?.iter().enumerate() {
-        if i64::try_from(seq).is_ok_and(|seq| seq >= since) {
-            serde_json::to_writer(&mut lines, &events::fact(seq, delivery)).map_err(|error| Problem::internal(&error))?;
-            lines.push(b'\n');
-        }
+    for fact in facts {
+        serde_json::to_writer(&mut lines, fact).map_err(|error| Problem::internal(&error))?;
+        lines.push(b'\n');
     }
     Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from(lines)).into_response())
 }

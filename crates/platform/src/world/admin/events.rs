@@ -108,14 +108,6 @@ pub(super) async fn all(world: &World) -> Result<Vec<Delivery>, BusError> {
     Ok(all)
 }
 
-/// The audit's fact of an event.
-pub(super) fn fact(seq: usize, delivery: &Delivery) -> Value {
-    json!({
-        "seq": seq + 1, "at": delivery.timestamp, "kind": "event", "id": delivery.header("ce_id"), "topic": &*delivery.topic,
-        "partition": delivery.partition, "offset": delivery.offset, "key": delivery.key,
-    })
-}
-
 fn order(delivery: &Delivery) -> (types::Timestamp, &str, u32, u64) {
     (delivery.timestamp, &delivery.topic, delivery.partition, delivery.offset)
 }
