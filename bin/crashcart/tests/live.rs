@@ -19,18 +19,25 @@ fn run(args: &[&str]) -> (i32, String, String) {
 struct Up {
     child: std::process::Child,
     data: String,
+    gateway: String,
 }
 
 impl Up {
     fn start(data: &str) -> Self {
-        let mut child = crashcart().args(["up", "--data", data, "--port", "0", "--json"]).stdout(Stdio::piped()).spawn().unwrap();
+        Self::start_with(data, &[])
+    }
+
+    fn start_with(data: &str, settings: &[(&str, &str)]) -> Self {
+        let mut command = crashcart();
+        command.args(["up", "--data", data, "--port", "0", "--json"]).envs(settings.iter().copied()).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
         let mut line = String::new();
         std::io::BufRead::read_line(&mut std::io::BufReader::new(child.stdout.as_mut().unwrap()), &mut line).unwrap();
         let told: Json = serde_json::from_str(&line).unwrap();
         for field in ["gateway", "admin", "adminToken", "services", "data"] {
             assert!(!told[field].is_null(), "`{field}` is missing in {told}");
         }
-        Self { child, data: data.to_owned() }
+        Self { child, data: data.to_owned(), gateway: told["gateway"].as_str().unwrap().to_owned() }
     }
 
     fn stop(mut self) -> i32 {
@@ -58,6 +65,62 @@ fn a_stopped_system_can_be_verified() {
     assert_eq!(code, 0, "{error}\n{stopped}");
     let facts = |text: &str| serde_json::from_str::<Json>(text).unwrap()["facts"]["orders"].clone();
     assert_eq!(facts(&running), facts(&stopped));
+}
+
+/// The invariants that a verification found broken, each with its damaged rows.
+fn broken(verified: &str) -> Vec<(String, Vec<String>)> {
+    let verified: Json = serde_json::from_str(verified).unwrap();
+    let text = |value: &Json| value.as_str().unwrap().to_owned();
+    let rows = |violation: &Json| {
+        let mut ids: Vec<String> = violation["ids"].as_array().unwrap().iter().map(text).collect();
+        ids.sort_unstable();
+        (text(&violation["invariant"]), ids)
+    };
+    verified["violations"].as_array().unwrap().iter().map(rows).collect()
+}
+
+/// By the wall's clock, sixty times faster than declared: a hold of two seconds, payments of a few.
+#[test]
+fn a_running_system_is_oversold_and_the_damage_is_found_while_it_runs_and_when_it_rests() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, records) = (folder.path().join("shop").display().to_string(), folder.path().join("incidents").display().to_string());
+    let settings = [
+        ("CRASHCART_INVENTORY__RESERVATION_TTL_SECONDS", "2"),
+        ("CRASHCART_ORDER__PAYMENT_DEADLINE_SECONDS", "8"),
+        ("CRASHCART_ORDER__HOLD_EXTENSION_SECONDS", "4"),
+    ];
+    let up = Up::start_with(&data, &settings);
+    let (code, _, error) = run(&["checkout", "--count", "3", "--data", &data, "--json"]);
+    assert_eq!(code, 0, "{error}");
+    let knobs = ["time_scale=60", "stock=30", "demand_per_second=0.25"];
+    let mut args = vec!["scenario", "run", "oversell", "--target", &up.gateway, "--data", &data, "--records", &records, "--json"];
+    args.extend(["--rung", "R0", "--rung", "R3"]);
+    args.extend(knobs.iter().flat_map(|knob| ["--set", knob]));
+    let (code, told, error) = run(&args);
+    assert_eq!(code, 0, "{error}\n{told}");
+    let told: Json = serde_json::from_str(&told).unwrap();
+    assert_eq!(
+        (&told["clock"], &told["rungs"][0]["verdict"], &told["rungs"][1]["verdict"]),
+        (&"wall".into(), &"REPRODUCED".into(), &"PREVENTED".into())
+    );
+    let figure = |rung: usize, name: &str| told["rungs"][rung]["figures"][name].as_i64().unwrap();
+    assert!((1..=12).contains(&figure(0, "oversold")), "{told}");
+    assert_eq!((figure(1, "oversold"), figure(1, "sold")), (0, 30));
+    assert!(std::path::Path::new(told["record"].as_str().unwrap()).exists());
+    // Who takes another factor than the system runs with is told what to set, and nothing happens.
+    let at_forty = ["--set", "time_scale=40", "--set", "demand_per_second=0.1"];
+    let (code, _, error) = run(&[&["scenario", "run", "oversell", "--target", &up.gateway, "--data", &data], &at_forty[..]].concat());
+    assert_eq!(code, 1);
+    assert!(error.contains("RESERVATION_TTL_SECONDS=3"), "{error}");
+    // The damage stays: it is found in the running system, and the same rows in the stopped one.
+    let (code, running, error) = run(&["verify", "--data", &data, "--json"]);
+    assert_eq!(code, 1, "{error}\n{running}");
+    assert_eq!(up.stop(), 0);
+    let (code, stopped, error) = run(&["verify", "--data", &data, "--json"]);
+    assert_eq!(code, 1, "{error}\n{stopped}");
+    let names: Vec<String> = broken(&running).into_iter().map(|(invariant, _)| invariant).collect();
+    assert_eq!(names, ["I2", "I3", "I18"]);
+    assert_eq!(broken(&running), broken(&stopped));
 }
 
 #[test]
