@@ -14,6 +14,7 @@ mod dead;
 mod disk;
 mod error;
 mod group;
+mod headers;
 mod layout;
 mod log;
 mod memory;
@@ -41,6 +42,7 @@ use types::Timestamp;
 pub use self::{
     dead::{DeadLetter, ParkedKey, dead_letter_topic},
     error::BusError,
+    headers::Headers,
     partition::partition_of,
     subscription::{Position, Subscription},
 };
@@ -99,14 +101,14 @@ pub struct Delivery {
     pub timestamp: Timestamp,
     pub key: String,
     pub value: Bytes,
-    pub headers: Vec<(String, String)>,
+    pub headers: Headers,
 }
 
 impl Delivery {
     /// The value of the last header of this name.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().rev().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
+        self.headers.get(name)
     }
 }
 

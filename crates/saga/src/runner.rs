@@ -57,7 +57,8 @@ struct Inner<D> {
     bell: Arc<Notify>,
     /// Until the first sweep, which looks at everything that is not at its end: what a crash has left is not to wait.
     fresh: AtomicBool,
-    columns: &'static str,
+    select: String,
+    update: String,
 }
 
 /// What a runner works with.
@@ -87,7 +88,11 @@ impl<D: Definition> Runner<D> {
             contexts,
             bell: Arc::default(),
             fresh: AtomicBool::new(true),
-            columns,
+            select: format!("SELECT {columns} FROM {table} WHERE id = ?"),
+            update: format!(
+                "UPDATE {table} SET state = ?, step = ?, attempt = ?, data = ?, reason = ?, wake_at = ?, ended_at = ?, version = version + 1
+                 WHERE id = ? AND version = ?"
+            ),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -117,8 +122,11 @@ impl<D: Definition> Runner<D> {
 
     /// Tells a waiting saga, in the caller's transaction, that there is news.
     pub async fn wake(&self, tx: &mut Tx<'_>, id: Uuid) -> Result<(), DbError> {
-        let update =
-            format!("UPDATE {} SET nudges = nudges + 1, wake_at = ? WHERE id = ? AND state IN ('FORWARD', 'BACK')", self.inner.table);
+        // A new version, so that whoever works on it meanwhile does not write over the news.
+        let update = format!(
+            "UPDATE {} SET nudges = nudges + 1, wake_at = ?, version = version + 1 WHERE id = ? AND state IN ('FORWARD', 'BACK')",
+            self.inner.table
+        );
         if tx.execute(&update, values![self.inner.clock.now(), id]).await? == 1 {
             tx.wake_after_commit(&self.inner.bell);
         }
@@ -295,8 +303,8 @@ impl<D: Definition> Runner<D> {
     }
 
     async fn load(&self, id: Uuid) -> Result<Option<Stored>, DbError> {
-        let select = format!("SELECT {} FROM {} WHERE id = ?", self.inner.columns, self.inner.table);
-        self.inner.db.read(async |tx: &mut Tx<'_>| tx.fetch_optional(&select, values![id]).await).await
+        let select = &self.inner.select;
+        self.inner.db.read(async |tx: &mut Tx<'_>| tx.fetch_optional(select, values![id]).await).await
     }
 
     /// Commits a change and the service's own with it. When somebody else (a nudge, an abort) wrote in between, what was learnt is
@@ -304,45 +312,20 @@ impl<D: Definition> Runner<D> {
     async fn save(&self, before: Stored, change: Change, note: Option<Note<D::Data>>) -> Result<Option<Stored>, DbError> {
         let inner = self.inner.clone();
         let now = inner.clock.now();
-        let wake_at = change.wake_at.unwrap_or_else(|| now.plus(PATIENCE));
-        let select = format!("SELECT {} FROM {} WHERE id = ?", inner.columns, inner.table);
-        let update = format!(
-            "UPDATE {} SET state = ?, step = ?, attempt = ?, data = ?, reason = ?, wake_at = ?, ended_at = ?, version = version + 1
-             WHERE id = ? AND version = ?",
-            inner.table
-        );
         let db = inner.db.clone();
         db.write(async move |tx: &mut Tx<'_>| {
-            let Some(current) = tx.fetch_optional::<Stored>(&select, values![before.id]).await? else { return Ok(None) };
-            if current.state != before.state || current.step != before.step || current.attempt != before.attempt {
-                return Ok(None);
-            }
-            // Asked to undo everything while the last step was taken: it is not the end.
-            let state = if change.state == State::Done && current.abort.is_some() { State::Forward } else { change.state };
-            let ended = matches!(state, State::Done | State::Unwound);
-            let after = Stored {
-                state,
-                step: change.step,
-                attempt: change.attempt,
-                data: change.data.clone().unwrap_or_else(|| before.data.clone()),
-                reason: change.reason.clone().or_else(|| current.reason.clone()),
-                version: current.version + 1,
-                ..current
-            };
-            let wake_at = if after.nudges == before.nudges { wake_at } else { now };
-            let row = values![
-                after.state.as_str(),
-                after.step,
-                after.attempt,
-                after.data.clone(),
-                after.reason.clone(),
-                wake_at,
-                ended.then_some(now),
-                after.id,
-                after.version - 1
-            ];
-            if tx.execute(&update, row).await? != 1 {
-                return Err(DbError::Unavailable("somebody else wrote this saga at the same time".into()));
+            // Nearly always nobody has, and the row need not be read again.
+            let mut after = change.over(&before, &before);
+            if !inner.replace(tx, &before, &after, &change, now).await? {
+                let select = &inner.select;
+                let Some(current) = tx.fetch_optional::<Stored>(select, values![before.id]).await? else { return Ok(None) };
+                if current.state != before.state || current.step != before.step || current.attempt != before.attempt {
+                    return Ok(None);
+                }
+                after = change.over(&before, &current);
+                if !inner.replace(tx, &before, &after, &change, now).await? {
+                    return Err(DbError::Unavailable("somebody else wrote this saga at the same time".into()));
+                }
             }
             match &note {
                 None => {}
@@ -355,6 +338,26 @@ impl<D: Definition> Runner<D> {
     }
 }
 
+impl<D> Inner<D> {
+    /// Writes `after` over the version before it; says whether that was still there. One that was woken since `before` is due at once.
+    async fn replace(&self, tx: &mut Tx<'_>, before: &Stored, after: &Stored, change: &Change, now: Timestamp) -> Result<bool, DbError> {
+        let wake_at = if after.nudges == before.nudges { change.wake_at.unwrap_or_else(|| now.plus(PATIENCE)) } else { now };
+        let ended = matches!(after.state, State::Done | State::Unwound);
+        let row = values![
+            after.state.as_str(),
+            after.step,
+            after.attempt,
+            after.data.clone(),
+            after.reason.clone(),
+            wake_at,
+            ended.then_some(now),
+            after.id,
+            after.version - 1
+        ];
+        Ok(tx.execute(&self.update, row).await? == 1)
+    }
+}
+
 /// What a commit changes of the row.
 struct Change {
     state: State,
@@ -364,6 +367,23 @@ struct Change {
     reason: Option<String>,
     /// When to look again if whoever works on it is gone by then.
     wake_at: Option<Timestamp>,
+}
+
+impl Change {
+    /// What the row becomes: what was learnt from `before`, over the row as it is now.
+    fn over(&self, before: &Stored, current: &Stored) -> Stored {
+        // Asked to undo everything while the last step was taken: it is not the end.
+        let state = if self.state == State::Done && current.abort.is_some() { State::Forward } else { self.state };
+        Stored {
+            state,
+            step: self.step,
+            attempt: self.attempt,
+            data: self.data.clone().unwrap_or_else(|| before.data.clone()),
+            reason: self.reason.clone().or_else(|| current.reason.clone()),
+            version: current.version + 1,
+            ..current.clone()
+        }
+    }
 }
 
 impl Default for Change {

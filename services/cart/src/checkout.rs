@@ -102,13 +102,8 @@ impl App {
     async fn try_close(&self, id: CartId, closing: &Closing, seen: &IfMatch, redeemed: &mut Vec<Sku>) -> Result<Closed, CartError> {
         let mut owner = None;
         for _ in 0..TRIES {
-            let (cart, stored) = self
-                .db
-                .read(async |tx: &mut Tx<'_>| {
-                    let cart = store::by_id(tx, id).await?.ok_or(CartError::Unknown(id))?;
-                    Ok::<_, CartError>((cart, store::closing(tx, id).await?))
-                })
-                .await?;
+            let found = self.db.read(async |tx: &mut Tx<'_>| store::by_id_with_closing(tx, id).await).await?;
+            let (cart, stored) = found.ok_or(CartError::Unknown(id))?;
             // Erased while this was under way: what the customer asked for is not done in a guest's name.
             if *owner.get_or_insert(cart.customer_id) != cart.customer_id {
                 return Err(CartError::Unknown(id));

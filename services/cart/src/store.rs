@@ -276,9 +276,17 @@ async fn with_lines(tx: &mut Tx<'_>, head: Option<Head>) -> Result<Option<Cart>,
     Ok(Some(cart))
 }
 
-pub async fn closing(tx: &mut Tx<'_>, id: CartId) -> Result<Closing, DbError> {
-    let query = "SELECT checkout, checkout_token, checkout_fingerprint, order_id, erased_at FROM carts WHERE id = ?";
-    Ok(tx.fetch_optional::<Closing>(query, values![id]).await?.unwrap_or_default())
+/// A cart and how it was checked out, if it was.
+pub async fn by_id_with_closing(tx: &mut Tx<'_>, id: CartId) -> Result<Option<(Cart, Closing)>, DbError> {
+    struct Both(Head, Closing);
+    impl FromRow for Both {
+        fn from_row(row: &Row<'_>) -> Result<Self, DbError> {
+            Ok(Self(Head::from_row(row)?, Closing::from_row(row)?))
+        }
+    }
+    let query = format!("SELECT {COLUMNS}, checkout, checkout_token, checkout_fingerprint, order_id, erased_at FROM carts WHERE id = ?");
+    let Some(Both(head, closing)) = tx.fetch_optional::<Both>(&query, values![id]).await? else { return Ok(None) };
+    Ok(with_lines(tx, Some(head)).await?.map(|cart| (cart, closing)))
 }
 
 /// Its order is there and knows where it goes and how it is paid: the cart need not know any longer.

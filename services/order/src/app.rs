@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use cart_api::{CartStatus, Carts, FrozenCart};
 use inventory_api::{Inventory, ReserveItem};
-use order_api::{CancelReason, CreateOrder, Order as View, OrderItem, OrderPayment, OrderShipment, OrderStatus, PaymentMethod};
+use order_api::{CancelReason, CreateOrder, Order as View, OrderItem, OrderPayment, OrderShipment, OrderStatus, PaymentMethod, TimelineEntry};
 use payment_api::Payments;
 use platform::{
     Clock, Ids,
@@ -97,8 +97,7 @@ impl App {
 
     /// The order of a cart that was checked out but of which nothing was heard: made now if it is not there.
     pub async fn create_for_cart(&self, cart: CartId) -> Result<(), OrderError> {
-        let existing = self.db.read(async |tx: &mut Tx<'_>| store::by_cart(tx, cart).await).await?;
-        if existing.is_some() {
+        if self.db.read(async |tx: &mut Tx<'_>| store::is_ordered(tx, cart).await).await? {
             return Ok(());
         }
         let frozen = self.freeze(cart, None).await?;
@@ -158,7 +157,8 @@ impl App {
                         this.outbox.add(tx, &told).await?;
                         this.outbox.add(tx, &first_state).await?;
                         this.sagas.begin(tx, id.uuid(), &saga_data(&order, method.clone())).await?;
-                        Ok(created(&view(tx, &order).await?)?)
+                        let first = TimelineEntry { status: first_state.status, at: first_state.at, reason: first_state.reason };
+                        Ok(created(&shown(&order, vec![first]))?)
                     })
                     .await?;
                 Ok((id, answer))
@@ -324,8 +324,12 @@ fn created(view: &View) -> Result<Answer, Problem> {
 /// The order as others see it.
 async fn view(tx: &mut Tx<'_>, order: &Order) -> Result<View, OrderError> {
     let timeline = store::timeline(tx, order.id).await?;
+    Ok(shown(order, timeline))
+}
+
+fn shown(order: &Order, timeline: Vec<TimelineEntry>) -> View {
     let totals = order.totals;
-    Ok(View {
+    View {
         id: order.id,
         cart_id: order.cart_id,
         customer_id: order.customer_id,
@@ -342,5 +346,5 @@ async fn view(tx: &mut Tx<'_>, order: &Order) -> Result<View, OrderError> {
         timeline,
         version: order.version,
         created_at: order.created_at,
-    })
+    }
 }

@@ -318,7 +318,7 @@ impl Checkout {
     async fn become_(&self, tx: &mut Tx<'_>, run: &Run<Data>, steps: &[OrderStatus], reason: Option<&str>) -> Result<(), DbError> {
         let id = OrderId(run.id);
         let told = |what: String| DbError::Column { column: "status".into(), reason: what };
-        let mut order = store::by_id(tx, id).await?.ok_or_else(|| told(format!("order {id} is gone")))?;
+        let mut order = store::head(tx, id).await?.ok_or_else(|| told(format!("order {id} is gone")))?;
         order.payment_id = run.data.payment.or(order.payment_id);
         order.payment_status = run.data.payment_status.map(|status| status.to_string()).or(order.payment_status);
         for step in steps {

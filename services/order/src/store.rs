@@ -155,6 +155,18 @@ pub async fn by_cart(tx: &mut Tx<'_>, cart: CartId) -> Result<Option<Order>, DbE
     with_lines(tx, head).await
 }
 
+/// An order without its lines: for a step of its life, which changes none.
+pub async fn head(tx: &mut Tx<'_>, id: OrderId) -> Result<Option<Order>, DbError> {
+    let query = format!("SELECT {COLUMNS} FROM orders WHERE id = ?");
+    Ok(tx.fetch_optional::<Head>(&query, values![id]).await?.map(|Head(order)| order))
+}
+
+/// Whether this cart has its order.
+pub async fn is_ordered(tx: &mut Tx<'_>, cart: CartId) -> Result<bool, DbError> {
+    let found: Option<i64> = tx.fetch_optional("SELECT 1 AS found FROM orders WHERE cart_id = ?", values![cart]).await?;
+    Ok(found.is_some())
+}
+
 /// A customer's orders, the newest first, from behind `before` on.
 pub async fn of_customer(tx: &mut Tx<'_>, customer: CustomerId, before: i64, limit: u32) -> Result<Vec<(i64, Order)>, DbError> {
     struct Seq(i64, Order);

@@ -151,7 +151,7 @@ impl Subscription {
         }
         let letter = |(event, error): (&Delivery, Option<String>)| {
             let reason = error.clone().unwrap_or_else(|| "an earlier event of this key waits".to_owned());
-            let mut headers = event.headers.clone();
+            let mut headers = event.headers.to_vec();
             headers.extend([
                 (GROUP.to_owned(), self.group().to_owned()),
                 (ERROR.to_owned(), reason.chars().take(MAX_REASON_CHARS).collect()),
@@ -172,7 +172,9 @@ impl Subscription {
 fn dead_letter(mut event: Delivery) -> Option<DeadLetter> {
     let (partition, offset, buried_at) = (event.partition, event.offset, event.timestamp);
     // The last six headers are those that the burial added: an event may have been buried before under another topic.
-    let added = event.headers.split_off(event.headers.len().checked_sub(6)?);
+    let mut headers = event.headers.to_vec();
+    let added = headers.split_off(headers.len().checked_sub(6)?);
+    event.headers = headers.into();
     let header = |name: &str| added.iter().find(|(found, _)| found == name).map(|(_, value)| value.clone());
     event.topic = header(TOPIC)?.into();
     event.partition = header(PARTITION)?.parse().ok()?;

@@ -13,7 +13,10 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
 use types::Timestamp;
 
-use super::{BusError, Outgoing};
+use super::{
+    BusError, Outgoing,
+    headers::{self, Headers},
+};
 
 /// A partition: the topic's number and the partition's.
 pub(super) type Place = (u32, u32);
@@ -120,7 +123,7 @@ pub(super) fn unreadable(what: &str) -> BusError {
 pub(super) struct Stored {
     pub timestamp: Timestamp,
     pub key: String,
-    pub headers: Vec<(String, String)>,
+    pub headers: Headers,
     pub value: Bytes,
 }
 
@@ -140,10 +143,7 @@ pub(super) fn write_event(event: &Outgoing, timestamp: Timestamp) -> Bytes {
     bytes.put_i64(timestamp.micros());
     text(&mut bytes, &event.key);
     bytes.put_u32(u32::try_from(event.headers.len()).unwrap_or(u32::MAX));
-    for (name, value) in &event.headers {
-        text(&mut bytes, name);
-        text(&mut bytes, value);
-    }
+    headers::write(&mut bytes, &event.headers);
     bytes.put_slice(&event.value);
     bytes.freeze()
 }
@@ -159,10 +159,7 @@ pub(super) fn read_event(mut bytes: Bytes) -> Option<Stored> {
     let timestamp = Timestamp::from_micros(bytes.try_get_i64().ok()?);
     let key = text(&mut bytes)?;
     let count = bytes.try_get_u32().ok()?;
-    let mut headers = Vec::new();
-    for _ in 0..count {
-        headers.push((text(&mut bytes)?, text(&mut bytes)?));
-    }
+    let headers = Headers::take(&mut bytes, count)?;
     Some(Stored { timestamp, key, headers, value: bytes })
 }
 
@@ -178,7 +175,7 @@ mod tests {
         assert_eq!(bytes.len(), event_size(&event));
         let stored = read_event(bytes.clone()).unwrap();
         assert_eq!((stored.timestamp.micros(), stored.key.as_str(), stored.value), (7, "k-1", event.value.clone()));
-        assert_eq!(stored.headers, event.headers);
+        assert_eq!(stored.headers.to_vec(), event.headers);
         for length in 0..bytes.len() - event.value.len() {
             assert!(read_event(bytes.slice(..length)).is_none(), "{length} bytes");
         }

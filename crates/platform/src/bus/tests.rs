@@ -110,7 +110,7 @@ async fn an_event_comes_back_as_it_was_published(world: World) {
         timestamp: now,
         key: "abc".into(),
         value: "1".into(),
-        headers: vec![("ce_id".into(), "1".into())],
+        headers: vec![("ce_id".into(), "1".into())].into(),
     };
     assert_eq!(read, std::slice::from_ref(&event));
     let mut reader = world.bus.subscribe("g", &["t"], "a").await.unwrap();

@@ -1,6 +1,6 @@
 //! Rows into structs, by the name of the column. A column of another type than asked for is an error that names it, never a guess.
 
-use std::str::FromStr;
+use std::{cell, str::FromStr};
 
 use rusqlite::types::ValueRef;
 use serde::de::DeserializeOwned;
@@ -21,6 +21,8 @@ pub enum Cell<'r> {
 #[derive(Debug)]
 pub struct Row<'r> {
     row: &'r rusqlite::Row<'r>,
+    /// The column behind the one that was read last: structs are read in the order of their `SELECT`, so nearly always it is the next.
+    next: cell::Cell<usize>,
 }
 
 /// A struct that a row can be read into.
@@ -35,7 +37,7 @@ pub trait Column: Sized {
 
 impl<'r> Row<'r> {
     pub(super) const fn new(row: &'r rusqlite::Row<'r>) -> Self {
-        Self { row }
+        Self { row, next: cell::Cell::new(0) }
     }
 
     pub fn get<T: Column>(&self, column: &str) -> Result<T, DbError> {
@@ -54,8 +56,11 @@ impl<'r> Row<'r> {
 
     /// Text that is read by its type: a state, a currency, a SKU.
     pub fn parse<T: FromStr<Err: std::fmt::Display>>(&self, column: &str) -> Result<T, DbError> {
-        let text: String = self.get(column)?;
-        text.parse().map_err(|error: T::Err| DbError::Column { column: column.to_owned(), reason: error.to_string() })
+        let told = |reason: String| DbError::Column { column: column.to_owned(), reason };
+        match self.cell(column)? {
+            Cell::Text(text) => text.parse().map_err(|error: T::Err| told(error.to_string())),
+            other => Err(told(format!("expected text, found {other:?}"))),
+        }
     }
 
     /// JSON into the type that it was written from.
@@ -75,7 +80,19 @@ impl<'r> Row<'r> {
 
     fn cell(&self, column: &str) -> Result<Cell<'_>, DbError> {
         let told = |reason: String| DbError::Column { column: column.to_owned(), reason };
-        cell_of(self.row.get_ref(column).map_err(|error| told(error.to_string()))?).map_err(told)
+        let index = self.index(column).map_err(|error| told(error.to_string()))?;
+        cell_of(self.row.get_ref(index).map_err(|error| told(error.to_string()))?).map_err(told)
+    }
+
+    /// Where a column stands. Asking by name compares with every name before it.
+    fn index(&self, column: &str) -> rusqlite::Result<usize> {
+        let (statement, next) = (self.row.as_ref(), self.next.get());
+        let index = match statement.column_name(next) {
+            Ok(name) if name == column => next,
+            _ => statement.column_index(column)?,
+        };
+        self.next.set(index + 1);
+        Ok(index)
     }
 }
 

@@ -80,10 +80,9 @@ pub fn direct<E: Event>(
 fn read<E: Event>(codec: &Codec<E>, contexts: &Contexts, delivery: &Delivery) -> Result<Received<E>, HandlerError> {
     let poison = |what: String| HandlerError::Poison(what);
     let event = codec.decode(&delivery.value).map_err(|error| poison(error.to_string()))?;
-    let header = |name: &str| delivery.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
-    let id = header("ce_id").and_then(|id| id.parse::<Uuid>().ok()).ok_or_else(|| poison("it has no `ce_id`".into()))?;
-    let at = header("ce_time").and_then(|at| at.parse().ok()).unwrap_or(delivery.timestamp);
-    let context = contexts.from_pairs(delivery.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+    let id = delivery.header("ce_id").and_then(|id| id.parse::<Uuid>().ok()).ok_or_else(|| poison("it has no `ce_id`".into()))?;
+    let at = delivery.header("ce_time").and_then(|at| at.parse().ok()).unwrap_or(delivery.timestamp);
+    let context = contexts.from_pairs(delivery.headers.iter());
     Ok(Received { event, id: id.into(), at, key: delivery.key.clone(), context })
 }
 

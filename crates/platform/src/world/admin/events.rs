@@ -80,7 +80,7 @@ pub(super) async fn page(State(world): State<World>, Query(page): Query<Page>) -
 pub(super) async fn one(State(world): State<World>, Path(id): Path<String>) -> Result<Response, Problem> {
     for delivery in all(&world).await.map_err(|error| told(&error))? {
         if delivery.header("ce_id") == Some(id.as_str()) {
-            let headers: BTreeMap<_, _> = delivery.headers.iter().cloned().collect();
+            let headers: BTreeMap<_, _> = delivery.headers.to_vec().into_iter().collect();
             let mut event = shown(&world, &delivery);
             event["headers"] = json!(headers);
             return Ok(Json(event).into_response());
