@@ -1,6 +1,6 @@
 //! What an erasure promises, looked for where it counts: in every file of the data folder, byte by byte, of a system that was then killed, so
 //! that nothing is tidied up on the way out. Events are in those files too: they carry ids and nothing else from the beginning.
-#![expect(clippy::unwrap_used, reason = "what a test cannot go on without is a failed test")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "what a test cannot go on without is a failed test")]
 
 use std::{
     io::BufRead,
@@ -84,14 +84,14 @@ async fn lives_here(shop: &Remote, number: usize) -> String {
     let cart = cart["id"].as_str().unwrap();
     shop.must(Request::post(format!("/carts/{cart}/items"), json!({"sku": "ERASE-LAMP", "quantity": 1}))).await.unwrap();
     let mut checkout = json!({"paymentMethod": {"type": "card", "token": "tok_ok"}, "shippingAddress": address(number)});
-    let order = if number % 2 == 0 {
+    let order = if number.is_multiple_of(2) {
         shop.must(keyed(Request::post(format!("/carts/{cart}/checkout"), checkout), "buy")).await.unwrap()["orderId"].clone()
     } else {
         checkout["cartId"] = json!(cart);
         shop.must(keyed(Request::post("/orders?wait=10s", checkout), "buy")).await.unwrap()["id"].clone()
     };
     let order = order.as_str().unwrap();
-    if number % 3 == 0 {
+    if number.is_multiple_of(3) {
         let note = json!({"reason": "Zebulon Quagmire is moving away from Xanthippe Boulevard"});
         // Whether it can still be cancelled is not the matter here.
         shop.call(keyed(Request::post(format!("/orders/{order}/cancel"), note), "cancel")).await.unwrap();
@@ -123,7 +123,7 @@ async fn after_an_erasure_nothing_personal_is_left_in_any_file() {
     shop.must(Request::post("/inventory/adjust", stock)).await.unwrap();
     let customers = join_all((0..CUSTOMERS).map(|number| lives_here(&shop, number))).await;
     // Some move: what stood there before is overwritten.
-    for (number, customer) in customers.iter().enumerate().filter(|(number, _)| number % 5 == 0) {
+    for (number, customer) in customers.iter().enumerate().filter(|(number, _)| number.is_multiple_of(5)) {
         let person = json!({"email": format!("zq.marker.{number}@example.com"), "fullName": "Zebulon the Short", "region": "US"});
         shop.must(Request::put(format!("/customers/{customer}"), person)).await.unwrap();
     }
