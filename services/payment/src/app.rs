@@ -19,7 +19,7 @@ use platform::{
     http::Answer,
     idempotency::{Idempotency, Key},
     lease::Leases,
-    service::{BuildError, Env},
+    service::{BuildError, Env, Live},
     telemetry::context::Contexts,
 };
 use psp_api::{Authorize, Psp};
@@ -27,7 +27,7 @@ use tokio::sync::Notify;
 use types::{Money, OrderId, PaymentId, ShortText, Sku};
 
 use crate::{
-    config::Config,
+    config::{Config, RETRY_PAUSE, RetryKey},
     domain::{Payment, Transition},
     error::PaymentError,
     metrics::{Metrics, OUTCOMES},
@@ -40,7 +40,7 @@ pub struct App {
     pub clock: Clock,
     /// Rung when the PSP has to be asked sooner than was thought.
     pub bell: Arc<Notify>,
-    config: Arc<Config>,
+    config: Live<Config>,
     contexts: Contexts,
     ids: Ids,
     idempotency: Idempotency,
@@ -62,11 +62,19 @@ enum Start {
 
 enum Begun {
     Done(Answer),
-    Ask(Payment),
+    /// The PSP is to be asked, and this is the attempt that says so.
+    Ask(Payment, Attempt),
+}
+
+/// One attempt of an operation: the call that is about to be made, and no other of the same kind.
+#[derive(Clone, Copy, Debug)]
+struct Attempt {
+    seq: i64,
+    operation: Operation,
 }
 
 impl App {
-    pub async fn new(env: &Env, config: Config) -> Result<Self, BuildError> {
+    pub async fn new(env: &Env, config: Live<Config>) -> Result<Self, BuildError> {
         let outbox = env.outbox();
         outbox.register::<events::PaymentAuthorized>()?;
         outbox.register::<events::PaymentCaptured>()?;
@@ -78,7 +86,7 @@ impl App {
         Ok(Self {
             clock: env.clock,
             bell: Arc::default(),
-            config: Arc::new(config),
+            config,
             contexts: env.contexts.clone(),
             ids: env.ids.clone(),
             idempotency: env.idempotency(),
@@ -171,15 +179,25 @@ impl App {
         };
         match self.begin(id, key.clone(), decide).await? {
             Begun::Done(answer) => Ok(answer),
-            Begun::Ask(payment) => self.ask_to_authorize(&payment, key).await,
+            Begun::Ask(payment, _) => self.ask_to_authorize(&payment, key).await,
         }
     }
 
-    /// The call, and what came of it. Always the same key: the PSP authorizes a payment once.
+    /// The call, as often as the settings say, and what came of it. With one key it is always the same call: the PSP authorizes a payment once.
     async fn ask_to_authorize(&self, payment: &Payment, key: Option<Key>) -> Result<Answer, PaymentError> {
-        match self.psp.authorize(&request_for(payment)?, &authorize_key(payment.id), self.config.psp_timeout()).await {
-            Ok(told) => self.learn(payment.id, &told, key, |_| true).await?.answer(),
-            Err(error) => self.heard_nothing(payment.id, &error, key).await,
+        let (config, request) = (self.config.get(), request_for(payment)?);
+        let mut tried = 0;
+        loop {
+            let psp_key = match config.retry_key {
+                RetryKey::PerTry if tried > 0 => format!("{}-{tried}", authorize_key(payment.id)),
+                RetryKey::One | RetryKey::PerTry => authorize_key(payment.id),
+            };
+            tried += 1;
+            match self.psp.authorize(&request, &psp_key, config.psp_timeout()).await {
+                Ok(told) => return self.learn(payment.id, &told, key, |_| true).await?.answer(),
+                Err(error) if tried < config.authorize_tries && error.refusal().is_none() => self.clock.sleep(RETRY_PAUSE).await,
+                Err(error) => return self.heard_nothing(payment.id, &error, key).await,
+            }
         }
     }
 
@@ -216,11 +234,11 @@ impl App {
                             let step = payment.become_(Status::Processing, now)?;
                             store::append_transition(tx, &payment, &step, None).await?;
                         }
-                        store::begin_attempt(tx, id, operation, &psp_key(id, operation), now).await?;
+                        let seq = store::begin_attempt(tx, id, operation, &psp_key(id, operation), now).await?;
                         payment.inquiries = 0;
-                        payment.inquire_at = Some(now.plus(this.config.inquiry_pause(0)));
+                        payment.inquire_at = Some(now.plus(this.config.get().inquiry_pause(0)));
                         store::save(tx, &mut payment).await?;
-                        return Ok(Begun::Ask(payment));
+                        return Ok(Begun::Ask(payment, Attempt { seq, operation }));
                     }
                 }
                 this.answer(tx, &payment, key.as_ref()).await.map(Begun::Done)

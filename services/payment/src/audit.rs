@@ -112,6 +112,38 @@ impl FromRow for LineFact {
     }
 }
 
+/// A refund, of which the PSP may not have said yet what became of it.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct RefundFact {
+    seq: i64,
+    at: Timestamp,
+    kind: &'static str,
+    id: Uuid,
+    payment_id: PaymentId,
+    amount: i64,
+    currency: String,
+    status: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    psp_event_id: Option<Uuid>,
+}
+
+impl FromRow for RefundFact {
+    fn from_row(row: &Row<'_>) -> Result<Self, DbError> {
+        Ok(Self {
+            seq: row.get("seq")?,
+            at: row.get("created_at")?,
+            kind: "refund",
+            id: row.get("id")?,
+            payment_id: row.id("payment_id")?,
+            amount: row.get("amount")?,
+            currency: row.get("currency")?,
+            status: row.get("status")?,
+            psp_event_id: row.get("psp_event_id")?,
+        })
+    }
+}
+
 pub fn collections(db: &Db) -> Vec<Collection> {
     let mut all = vec![
         Collection::of_rows::<PaymentFact>(
@@ -125,6 +157,12 @@ pub fn collections(db: &Db) -> Vec<Collection> {
             db,
             "SELECT seq, at, payment_id, order_id, previous, status, version, psp_event_id
              FROM payment_transitions WHERE seq > ? ORDER BY seq LIMIT ?",
+        ),
+        Collection::of_rows::<RefundFact>(
+            "refunds",
+            db,
+            "SELECT r.seq, r.created_at, r.id, r.payment_id, r.amount, p.currency, r.status, r.psp_event_id
+             FROM refunds r JOIN payments p ON p.id = r.payment_id WHERE r.seq > ? ORDER BY r.seq LIMIT ?",
         ),
         Collection::of_rows::<LineFact>(
             "ledger",

@@ -1,8 +1,8 @@
 //! Double entry. A posting is a set of lines whose debits equal their credits; there is no other way to make one. What the PSP tells is
 //! posted once, by the id of its event. Authorizations, declines and voids move no money: they are memo postings, without lines.
 //!
-//! Posted here: captures and refunds. At shipment the deposit becomes revenue and tax, and a settlement moves the clearing account to the
-//! bank; these come with the services that cause them.
+//! Posted here: captures and refunds. At shipment the deposit becomes revenue and tax, a settlement moves the clearing account to the bank, and
+//! a dispute moves it to the chargebacks; these come with the services that cause them.
 
 use psp_api::PspEventType;
 

@@ -22,7 +22,7 @@ use platform::{
     db::Migration,
     event::Event,
     migrations,
-    service::{Background, BuildError, Env, Manifest, Progress, Service},
+    service::{Background, BuildError, Env, Live, Manifest, Progress, Service},
 };
 
 pub const MANIFEST: Manifest = Manifest {
@@ -50,9 +50,9 @@ fn all_migrations() -> Vec<Migration> {
 }
 
 async fn build(env: Env) -> Result<Service, BuildError> {
-    let config = env.config::<config::Config>()?;
-    let reader = callback::Reader::new(&env, &config)?;
-    let app = app::App::new(&env, config).await?;
+    let config = Live::new(env.config::<config::Config>()?);
+    let reader = callback::Reader::new(&env, &config.get())?;
+    let app = app::App::new(&env, config.clone()).await?;
     let (inquirer, purger) = (app.clone(), app.clone());
     let background = vec![
         Background::new("inquiry", LOOK, Some(app.bell.clone()), move || {
@@ -64,5 +64,10 @@ async fn build(env: Env) -> Result<Service, BuildError> {
             Box::pin(async move { app.purge().await.map(|_| Progress::Idle) })
         }),
     ];
-    Ok(Service { router: http::router(app, reader), background, audit: audit::collections(&env.db()), ..Service::default() })
+    let rungs = vec![
+        config.switch(config::PSP_TIMEOUT, config::Config::stand_on),
+        config.switch(config::LATE_CAPTURE, config::Config::stand_on),
+        config.switch(config::DOUBLE_CHARGE, config::Config::stand_on_double_charge),
+    ];
+    Ok(Service { router: http::router(app, reader), background, audit: audit::collections(&env.db()), rungs, ..Service::default() })
 }

@@ -166,15 +166,18 @@ pub async fn last_outcomes(tx: &mut Tx<'_>, limit: u32) -> Result<Vec<bool>, DbE
     tx.fetch_all::<bool>(query, values![limit]).await
 }
 
+/// Notes an attempt, and gives the number that it has. The caller saves the payment in the same transaction, so of two at the same time one
+/// begins again and neither reads the other's number.
 pub async fn begin_attempt(
     tx: &mut Tx<'_>,
     payment: PaymentId,
     operation: Operation,
     psp_key: &str,
     now: Timestamp,
-) -> Result<(), DbError> {
+) -> Result<i64, DbError> {
     let insert = "INSERT INTO payment_attempts (payment_id, operation, psp_key, started_at) VALUES (?, ?, ?, ?)";
-    tx.execute(insert, values![payment, operation.as_str(), psp_key, now]).await.map(|_| ())
+    tx.execute(insert, values![payment, operation.as_str(), psp_key, now]).await?;
+    tx.fetch_one("SELECT max(seq) FROM payment_attempts WHERE payment_id = ?", values![payment]).await
 }
 
 /// The oldest first.

@@ -1,7 +1,7 @@
 //! The use cases. An outcome is a row with the moment at which it is due; whoever looks at that moment decides it (the call that waits,
 //! or the sweep), so a crash forgets nothing and nobody is late.
 
-use std::{pin::pin, sync::Arc};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use platform::{
     Clock, Ids,
@@ -39,13 +39,28 @@ pub struct App {
     ids: Ids,
     idempotency: Idempotency,
     limits: Limits,
+    life: Duration,
     waiting: Waiting,
+}
+
+/// Why something is told.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Cause {
+    /// A call of its own asked for it.
+    Call,
+    /// It is the outcome that the authorizing call waits for.
+    Outcome,
+    /// Nobody asked: its time is over.
+    Expiry,
 }
 
 /// What became of a request to authorize, so far.
 struct Received {
     authorization: Authorization,
-    fresh: bool,
+    /// It was not known under its key.
+    is_fresh: bool,
+    /// Nothing was known under its merchant's reference.
+    is_first: bool,
     /// The answer, once the outcome is decided.
     answer: Option<Answer>,
 }
@@ -61,6 +76,7 @@ impl App {
             ids: env.ids.clone(),
             idempotency: env.idempotency(),
             limits: config.limits(),
+            life: config.authorization_life(),
             waiting: Waiting::default(),
         }
     }
@@ -74,7 +90,11 @@ impl App {
         let received = self.receive(request, key, at).await?;
         let id = received.authorization.id;
         match received.authorization.plan().reply {
-            Reply::Silence if received.fresh => {
+            Reply::Silence if received.is_fresh => {
+                self.clock.sleep_until(at.plus(self.limits.silence)).await;
+                return Err(PspError::Silent);
+            }
+            Reply::SilenceAtFirst if received.is_fresh && received.is_first => {
                 self.clock.sleep_until(at.plus(self.limits.silence)).await;
                 return Err(PspError::Silent);
             }
@@ -97,19 +117,22 @@ impl App {
                         return Err(PspError::KeyReused);
                     }
                     let answer = store::answer(tx, known.id).await?.map(|json| Answer { replayed: true, ..decided(known.id, json) });
-                    return Ok(Received { authorization: known, fresh: false, answer });
+                    return Ok(Received { authorization: known, is_fresh: false, is_first: false, answer });
                 }
                 let mut new = new_authorization(id, &request, key.token(), correlation_id.clone(), at);
+                // Asked only where it makes a difference.
+                let is_first =
+                    new.plan().reply == Reply::SilenceAtFirst && store::by_reference(tx, &new.merchant_reference).await?.is_none();
                 if new.due_at != Some(at) {
                     store::insert(tx, &new, None).await?;
                     tx.wake_after_commit(&this.outcome_bell);
-                    return Ok(Received { authorization: new, fresh: true, answer: None });
+                    return Ok(Received { authorization: new, is_fresh: true, is_first, answer: None });
                 }
-                let told = new.decide();
-                let events = this.tell(tx, &new, told, true, &new.request_key).await?;
+                let told = new.decide(at.plus(this.life));
+                let events = this.tell(tx, &new, told, Cause::Outcome, &new.request_key).await?;
                 let json = json(&view(&new, events, None))?;
                 store::insert(tx, &new, Some(json.clone())).await?;
-                Ok(Received { authorization: new, fresh: true, answer: Some(decided(id, json)) })
+                Ok(Received { authorization: new, is_fresh: true, is_first, answer: Some(decided(id, json)) })
             })
             .await
     }
@@ -146,7 +169,7 @@ impl App {
             .await
     }
 
-    /// Decides the outcomes of these that are due.
+    /// Decides the outcomes of these that are due, and ends what has expired.
     async fn decide(&self, ids: Vec<Uuid>) -> Result<(), PspError> {
         let (this, asked) = (self.clone(), ids.clone());
         self.db
@@ -157,8 +180,13 @@ impl App {
                         continue;
                     }
                     let before = authorization.version;
-                    let told = authorization.decide();
-                    let events = this.tell(tx, &authorization, told, true, &authorization.request_key).await?;
+                    if let Some(told) = authorization.expire() {
+                        this.tell(tx, &authorization, vec![told], Cause::Expiry, &authorization.request_key).await?;
+                        store::save(tx, &authorization, before, None).await?;
+                        continue;
+                    }
+                    let told = authorization.decide(this.clock.now().plus(this.life));
+                    let events = this.tell(tx, &authorization, told, Cause::Outcome, &authorization.request_key).await?;
                     let json = json(&view(&authorization, events, None))?;
                     store::save(tx, &authorization, before, Some(json)).await?;
                 }
@@ -215,7 +243,7 @@ impl App {
                     }
                     let (before, open) = (authorization.version, authorization.status == AuthorizationStatus::Processing);
                     if let Some(told) = act(&mut authorization)? {
-                        events.extend(this.tell(tx, &authorization, vec![told], false, key.token()).await?);
+                        events.extend(this.tell(tx, &authorization, vec![told], Cause::Call, key.token()).await?);
                     }
                     let view = view(&authorization, events, None);
                     if authorization.version != before {
@@ -262,7 +290,7 @@ impl App {
         tx: &mut Tx<'_>,
         authorization: &Authorization,
         told: Vec<Told>,
-        outcome: bool,
+        cause: Cause,
         key: &str,
     ) -> Result<Vec<PspEvent>, DbError> {
         let (now, plan) = (self.clock.now(), authorization.plan());
@@ -279,7 +307,11 @@ impl App {
                 at: now,
             };
             store::append(tx, &event).await?;
-            for (nth, send_at) in (0_u32..).zip(plan.callbacks(kind, outcome, authorization.created_at, now, self.limits)) {
+            let times = match cause {
+                Cause::Expiry => vec![now],
+                Cause::Call | Cause::Outcome => plan.callbacks(kind, cause == Cause::Outcome, authorization.created_at, now, self.limits),
+            };
+            for (nth, send_at) in (0_u32..).zip(times) {
                 store::add_callback(tx, &event, nth, send_at, now).await?;
                 tx.wake_after_commit(&self.callback_bell);
             }

@@ -20,7 +20,7 @@ pub struct Authorization {
     pub refunded: i64,
     pub status: Status,
     pub decline_code: Option<String>,
-    /// When the outcome is decided, while it is not.
+    /// When the outcome is decided, while it is not; then, while it is authorized, when it expires.
     pub due_at: Option<Timestamp>,
     pub correlation_id: Option<String>,
     pub version: i64,
@@ -55,8 +55,9 @@ impl Authorization {
         Plan::of(&self.token)
     }
 
-    /// Decides the outcome, if it is still open: one event, or two when the money is taken at once.
-    pub fn decide(&mut self) -> Vec<Told> {
+    /// Decides the outcome, if it is still open: one event, or two when the money is taken at once. What is authorized then is so until
+    /// `expires_at`.
+    pub fn decide(&mut self, expires_at: Timestamp) -> Vec<Told> {
         if self.status != Status::Processing {
             return Vec::new();
         }
@@ -72,10 +73,17 @@ impl Authorization {
                 if self.capture_at_once {
                     self.captured = self.amount;
                     told.push(self.become_(Status::Captured, PspEventType::Captured, self.amount));
+                } else {
+                    self.due_at = Some(expires_at);
                 }
                 told
             }
         }
+    }
+
+    /// Gives back what nobody has taken in time.
+    pub fn expire(&mut self) -> Option<Told> {
+        (self.status == Status::Authorized).then(|| self.become_(Status::Voided, PspEventType::Voided, self.amount))
     }
 
     /// Takes the money, or a part of it; what is not taken is given back.
@@ -88,9 +96,11 @@ impl Authorization {
         Ok(self.become_(Status::Captured, PspEventType::Captured, amount))
     }
 
-    /// Gives it back; what is still on its way will never take effect. Nothing to tell when it was given back before.
+    /// Gives it back; what is still on its way will never take effect, unless the buyer's bank is past stopping. Nothing to tell when it was
+    /// given back before.
     pub fn void(&mut self) -> Result<Option<Told>, Refused> {
         match self.status {
+            Status::Processing if self.plan().is_firm => Err(Refused::NotVoidable(self.status)),
             Status::Processing | Status::Authorized => Ok(Some(self.become_(Status::Voided, PspEventType::Voided, self.amount))),
             Status::Voided => Ok(None),
             Status::Declined | Status::Captured => Err(Refused::NotVoidable(self.status)),
@@ -128,6 +138,8 @@ impl Authorization {
 mod tests {
     use super::*;
 
+    const EXPIRES: Timestamp = Timestamp::from_seconds(1_000);
+
     fn authorization(token: &str, capture_at_once: bool) -> Authorization {
         Authorization {
             id: Uuid::from_u128(1),
@@ -159,31 +171,54 @@ mod tests {
     #[test]
     fn the_outcome_is_decided_once() {
         let mut ok = authorization("tok_ok", false);
-        assert_eq!(kinds(&ok.decide()), [PspEventType::Authorized]);
-        assert!(ok.decide().is_empty());
+        assert_eq!(kinds(&ok.decide(EXPIRES)), [PspEventType::Authorized]);
+        assert!(ok.decide(EXPIRES).is_empty());
         let mut at_once = authorization("tok_ok", true);
-        assert_eq!(kinds(&at_once.decide()), [PspEventType::Authorized, PspEventType::Captured]);
+        assert_eq!(kinds(&at_once.decide(EXPIRES)), [PspEventType::Authorized, PspEventType::Captured]);
         assert_eq!((at_once.status, at_once.captured), (Status::Captured, 1_000));
         let mut lost = authorization("tok_decline_lost", true);
-        assert_eq!(lost.decide()[0].decline_code.as_deref(), Some("lost_card"));
+        assert_eq!(lost.decide(EXPIRES)[0].decline_code.as_deref(), Some("lost_card"));
         assert_eq!((lost.status, lost.captured), (Status::Declined, 0));
-        assert!(authorization("tok_never", false).decide().is_empty());
+        assert!(authorization("tok_never", false).decide(EXPIRES).is_empty());
     }
 
     #[test]
     fn what_was_voided_on_its_way_never_succeeds() {
         let mut slow = authorization("tok_slow_9", true);
         assert_eq!(slow.void().map(|told| told.map(|told| told.kind)), Ok(Some(PspEventType::Voided)));
-        assert!(slow.decide().is_empty());
+        assert!(slow.decide(EXPIRES).is_empty());
         assert_eq!((slow.status, slow.captured, slow.due_at), (Status::Voided, 0, None));
         assert_eq!(slow.void(), Ok(None), "a second void changes nothing");
+    }
+
+    #[test]
+    fn what_is_firm_is_voided_only_once_it_is_decided() {
+        let mut firm = authorization("tok_firm_9", false);
+        let before = firm.clone();
+        assert_eq!(firm.void(), Err(Refused::NotVoidable(Status::Processing)));
+        assert_eq!(firm, before);
+        firm.decide(EXPIRES);
+        assert_eq!(firm.void().map(|told| told.map(|told| told.kind)), Ok(Some(PspEventType::Voided)));
+    }
+
+    #[test]
+    fn what_is_authorized_expires_once_unless_it_was_taken() {
+        let mut ok = authorization("tok_ok", false);
+        ok.decide(EXPIRES);
+        assert_eq!(ok.due_at, Some(EXPIRES));
+        assert_eq!(ok.expire().map(|told| (told.kind, told.amount)), Some((PspEventType::Voided, 1_000)));
+        assert_eq!((ok.status, ok.due_at, ok.expire()), (Status::Voided, None, None));
+        let mut taken = authorization("tok_ok", false);
+        taken.decide(EXPIRES);
+        assert!(taken.capture(&Amount::default()).is_ok());
+        assert_eq!((taken.due_at, taken.expire()), (None, None));
     }
 
     #[test]
     fn captures_and_refunds_stay_within_their_bounds() {
         let mut ok = authorization("tok_ok", false);
         assert_eq!(ok.capture(&Amount::default()), Err(Refused::NotCapturable(Status::Processing)));
-        ok.decide();
+        ok.decide(EXPIRES);
         assert_eq!(ok.refund(&Amount::default()), Err(Refused::NotRefundable(Status::Authorized)));
         assert_eq!(ok.capture(&some(1_001)), Err(Refused::Range(1_000)));
         assert_eq!(ok.capture(&some(-1)), Err(Refused::Range(1_000)));

@@ -31,6 +31,8 @@ pub enum Reply {
     Processing,
     /// Nothing: the connection stays silent.
     Silence,
+    /// Nothing the first time that the merchant's reference is heard; who asks again, under whatever key, hears the outcome.
+    SilenceAtFirst,
 }
 
 /// Which callbacks are sent.
@@ -53,10 +55,13 @@ pub struct Plan {
     pub after: Duration,
     pub reply: Reply,
     pub callbacks: Callbacks,
+    /// While it is open it cannot be voided.
+    pub is_firm: bool,
 }
 
 impl Plan {
-    const PROMPT: Self = Self { outcome: Outcome::Approved, after: Duration::ZERO, reply: Reply::Outcome, callbacks: Callbacks::OfSlow };
+    const PROMPT: Self =
+        Self { outcome: Outcome::Approved, after: Duration::ZERO, reply: Reply::Outcome, callbacks: Callbacks::OfSlow, is_firm: false };
 
     /// The plan of a token.
     #[must_use]
@@ -67,6 +72,7 @@ impl Plan {
             "tok_decline_insufficient" => declined("insufficient_funds"),
             "tok_decline_lost" => declined("lost_card"),
             "tok_timeout" => Self { reply: Reply::Silence, callbacks: Callbacks::OfOutcome, ..Self::PROMPT },
+            "tok_lost" => Self { reply: Reply::SilenceAtFirst, callbacks: Callbacks::OfOutcome, ..Self::PROMPT },
             "tok_never" => Self { outcome: Outcome::Never, ..Self::PROMPT },
             "tok_duplicate" => Self { callbacks: Callbacks::Twice, ..Self::PROMPT },
             "tok_disorder" => Self { callbacks: Callbacks::Disorder, ..Self::PROMPT },
@@ -74,6 +80,8 @@ impl Plan {
                 let seconds = |prefix| other.strip_prefix(prefix).and_then(seconds);
                 if let Some(after) = seconds("tok_slow_") {
                     Self { after, ..Self::PROMPT }
+                } else if let Some(after) = seconds("tok_firm_") {
+                    Self { after, is_firm: true, ..Self::PROMPT }
                 } else if let Some(after) = seconds("tok_late_") {
                     Self { after, reply: Reply::Processing, callbacks: Callbacks::OfOutcome, ..Self::PROMPT }
                 } else {
@@ -91,7 +99,9 @@ impl Plan {
     pub fn callbacks(&self, kind: PspEventType, outcome: bool, received: Timestamp, now: Timestamp, limits: Limits) -> Vec<Timestamp> {
         match self.callbacks {
             Callbacks::OfSlow if outcome && now.since(received) > limits.slow => vec![now],
-            Callbacks::OfOutcome if outcome && self.reply == Reply::Silence => vec![received.plus(limits.silence)],
+            Callbacks::OfOutcome if outcome && matches!(self.reply, Reply::Silence | Reply::SilenceAtFirst) => {
+                vec![received.plus(limits.silence)]
+            }
             Callbacks::OfOutcome if outcome => vec![now],
             Callbacks::Twice => vec![now, now.plus(APART)],
             Callbacks::Disorder if kind == PspEventType::Authorized => vec![now.plus(HELD_BACK)],
@@ -147,7 +157,9 @@ mod tests {
         assert_eq!(Plan::of("tok_decline_insufficient").outcome, Outcome::Declined("insufficient_funds"));
         assert_eq!(Plan::of("tok_decline_lost").outcome, Outcome::Declined("lost_card"));
         assert_eq!(Plan::of("tok_never").outcome, Outcome::Never);
-        assert_eq!(Plan::of("tok_timeout").reply, Reply::Silence);
+        assert_eq!((Plan::of("tok_timeout").reply, Plan::of("tok_lost").reply), (Reply::Silence, Reply::SilenceAtFirst));
+        let firm = Plan::of("tok_firm_90");
+        assert_eq!((firm.after, firm.reply, firm.is_firm), (Duration::from_secs(90), Reply::Outcome, true));
         let late = Plan::of("tok_late_90");
         assert_eq!((late.reply, late.after), (Reply::Processing, Duration::from_secs(90)));
         for unknown in ["", "tok", "visa", "TOK_OK", "tok_slow_", "tok_slow_-1", "tok_slow_1.", "tok_slow_.5", "tok_slow_1e3", "tok_late_x"]

@@ -13,7 +13,7 @@ use platform::{
 use psp_api::{Authorization, AuthorizationStatus};
 use types::PaymentId;
 
-use super::{App, authorize_key, learn::is_left_behind, psp_key, request_for};
+use super::{App, authorize_key, psp_key, request_for};
 use crate::{
     domain::Payment,
     error::PaymentError,
@@ -95,15 +95,15 @@ impl App {
     async fn authorize_again(&self, payment: &Payment) -> Result<Authorization, PaymentError> {
         let (id, now) = (payment.id, self.clock.now());
         self.db
-            .write(async move |tx: &mut Tx<'_>| store::begin_attempt(tx, id, Operation::Authorize, &authorize_key(id), now).await)
+            .write(async move |tx: &mut Tx<'_>| store::begin_attempt(tx, id, Operation::Authorize, &authorize_key(id), now).await.map(drop))
             .await?;
-        Ok(self.psp.authorize(&request_for(payment)?, &authorize_key(id), self.config.psp_timeout()).await?)
+        Ok(self.psp.authorize(&request_for(payment)?, &authorize_key(id), self.config.get().psp_timeout()).await?)
     }
 
     /// Voids or refunds what the PSP holds of a payment that has ended without it; says whether something was there.
     async fn undo_what_was_left(&self, id: PaymentId, told: &Authorization) -> Result<bool, PaymentError> {
         let payment = self.db.read(async |tx: &mut Tx<'_>| store::by_id(tx, id).await).await?.ok_or(PaymentError::Unknown(id))?;
-        if !is_left_behind(&payment, told.status) {
+        if !self.has_left_behind(&payment, told.status) {
             return Ok(false);
         }
         tracing::warn!(payment_id = %id, status = %payment.status, at_psp = %told.status, "a payment that has ended left money behind");
@@ -141,9 +141,10 @@ impl App {
                 }
                 if open {
                     payment.inquiries = payment.inquiries.saturating_add(1);
+                    let config = this.config.get();
                     let pause = match failed {
-                        Some(CallError::Unavailable { .. }) => this.config.not_sent_pause(payment.inquiries),
-                        _ => this.config.inquiry_pause(payment.inquiries),
+                        Some(CallError::Unavailable { .. }) => config.not_sent_pause(payment.inquiries),
+                        _ => config.inquiry_pause(payment.inquiries),
                     };
                     payment.inquire_at = Some(now.plus(pause));
                 } else {

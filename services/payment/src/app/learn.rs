@@ -8,6 +8,7 @@ use types::{PaymentId, Timestamp, id::Uuid};
 
 use super::App;
 use crate::{
+    config::{LateEvents, NoAnswer},
     domain::{Payment, Taken},
     error::PaymentError,
     ledger::Posting,
@@ -63,10 +64,11 @@ impl App {
                     payment.authorization_id = Some(told.id);
                     took.changed = true;
                 }
-                if payment.is_open() || is_left_behind(payment, told.status) {
+                let left_behind = this.has_left_behind(payment, told.status);
+                if payment.is_open() || left_behind {
                     tx.wake_after_commit(&this.bell);
                 }
-                if is_left_behind(payment, told.status) && payment.inquire_at.is_none() {
+                if left_behind && payment.inquire_at.is_none() {
                     payment.inquire_at = Some(this.clock.now());
                     took.changed = true;
                 }
@@ -89,8 +91,7 @@ impl App {
             .write(async move |tx: &mut Tx<'_>| {
                 let mut took = this.take(tx, id, std::slice::from_ref(&event)).await?;
                 if took.changed {
-                    let left_behind = is_left_behind(&took.payment, status_of(event.kind));
-                    if left_behind {
+                    if this.has_left_behind(&took.payment, status_of(event.kind)) {
                         took.payment.inquire_at = Some(this.clock.now());
                         tx.wake_after_commit(&this.bell);
                     }
@@ -103,33 +104,36 @@ impl App {
         Ok(too_early)
     }
 
-    /// The call to authorize had no answer: what became of it is not known, and is asked for.
+    /// The call to authorize had no answer: what became of it is not known, and is asked for. On the lower rungs it counts as a failure.
     pub(crate) async fn heard_nothing(&self, id: PaymentId, error: &CallError, key: Option<Key>) -> Result<Answer, PaymentError> {
         // Readable and wrong: the PSP will never take it. A key that it knows with another content is another matter.
         let never = error.is_status(422) && !error.is(kinds::KEY_REUSED.slug);
         let sent = !matches!(error, CallError::Unavailable { .. });
         tracing::warn!(payment_id = %id, %error, "the PSP did not answer an authorization");
+        let config = self.config.get();
+        let end = match config.no_answer {
+            _ if never => Some(("refused_by_provider", "refused")),
+            NoAnswer::Failed => Some(("no_answer", "given-up")),
+            NoAnswer::Unknown => None,
+        };
         let this = self.clone();
         let (answer, failed) = self
             .db
             .write(async move |tx: &mut Tx<'_>| {
                 let mut payment = store::by_id(tx, id).await?.ok_or(PaymentError::Unknown(id))?;
                 let now = this.clock.now();
-                let failed = never && payment.is_open();
+                let failed = end.is_some() && payment.is_open();
                 if payment.is_open() {
-                    let to = if never { Status::Failed } else { Status::Unknown };
-                    if payment.status != to {
-                        let step = payment.become_(to, now)?;
-                        if never {
-                            payment.failure_code = Some("refused_by_provider".to_owned());
-                            payment.inquire_at = None;
-                            end_all_attempts(tx, id, "refused", now).await?;
-                        }
+                    if let Some((code, outcome)) = end {
+                        payment.inquire_at = None;
+                        end_all_attempts(tx, id, outcome, now).await?;
+                        this.fail(tx, &mut payment, code, now).await?;
+                    } else if payment.status != Status::Unknown {
+                        let step = payment.become_(Status::Unknown, now)?;
                         store::append_transition(tx, &payment, &step, None).await?;
-                        this.announce(tx, &payment, &step, payment.money(payment.amount), payment.failure_code.clone()).await?;
                     }
-                    if !never && !sent {
-                        payment.inquire_at = Some(now.plus(this.config.not_sent_pause(payment.inquiries)));
+                    if end.is_none() && !sent {
+                        payment.inquire_at = Some(now.plus(config.not_sent_pause(payment.inquiries)));
                     }
                     store::save(tx, &mut payment).await?;
                     tx.wake_after_commit(&this.bell);
@@ -143,6 +147,40 @@ impl App {
         Ok(answer)
     }
 
+    /// Ends a payment that the PSP cannot void yet: whatever comes of it finds that it has ended, and is given back. Says how it stands.
+    pub(crate) async fn close(&self, id: PaymentId, key: Option<Key>) -> Result<Learned, PaymentError> {
+        let this = self.clone();
+        let (learned, failed) = self
+            .db
+            .write(async move |tx: &mut Tx<'_>| {
+                let mut payment = store::by_id(tx, id).await?.ok_or(PaymentError::Unknown(id))?;
+                let failed = payment.is_open();
+                if failed {
+                    let now = this.clock.now();
+                    this.fail(tx, &mut payment, "closed_while_open", now).await?;
+                    // It goes on at the PSP, so that is asked until it is known.
+                    payment.inquire_at = Some(now.plus(this.config.get().inquiry_pause(0)));
+                    store::save(tx, &mut payment).await?;
+                    tx.wake_after_commit(&this.bell);
+                }
+                let answer = if is_over(payment.status) { Some(this.answer(tx, &payment, key.as_ref()).await?) } else { None };
+                Ok::<_, PaymentError>((Learned { status: payment.status, answer }, failed))
+            })
+            .await?;
+        if failed {
+            self.metrics.note(&[Note::Outcome { failed }]);
+        }
+        Ok(learned)
+    }
+
+    /// The step to FAILED of a payment that is open, with its event. The caller saves it.
+    async fn fail(&self, tx: &mut Tx<'_>, payment: &mut Payment, code: &str, now: Timestamp) -> Result<(), PaymentError> {
+        let step = payment.become_(Status::Failed, now)?;
+        payment.failure_code = Some(code.to_owned());
+        store::append_transition(tx, payment, &step, None).await?;
+        Ok(self.announce(tx, payment, &step, payment.money(payment.amount), payment.failure_code.clone()).await?)
+    }
+
     /// Takes the events that were not taken before, in their order.
     async fn take(&self, tx: &mut Tx<'_>, id: PaymentId, events: &[PspEvent]) -> Result<Took, PaymentError> {
         let payment = store::by_id(tx, id).await?.ok_or(PaymentError::Unknown(id))?;
@@ -152,11 +190,17 @@ impl App {
                 continue;
             }
             let now = self.clock.now();
-            let taken = took.payment.take(event, now)?;
+            let mut payment = took.payment.clone();
+            let taken = payment.take(event, now)?;
             if taken == Taken::TooEarly {
                 took.too_early = true;
                 break;
             }
+            if taken == Taken::TooLate && self.config.get().late_events == LateEvents::Ignored {
+                tracing::warn!(payment_id = %id, event_id = %event.event_id, kind = %event.kind, "the PSP's event came too late");
+                continue;
+            }
+            took.payment = payment;
             took.changed = true;
             let posting = Posting::of(event.kind, event.amount.amount)?;
             store::post(tx, self.ids.make(), &took.payment, event, &posting, now).await?;
@@ -212,15 +256,26 @@ impl App {
         Ok(refund.reason)
     }
 
+    /// Whether the PSP holds or has money of a payment that has ended without: it must be given back, where what comes late is undone.
+    pub(super) fn has_left_behind(&self, payment: &Payment, at_psp: AuthorizationStatus) -> bool {
+        is_over(payment.status)
+            && self.config.get().late_events == LateEvents::Undone
+            && match at_psp {
+                AuthorizationStatus::Authorized => true,
+                AuthorizationStatus::Captured => payment.left(0) > 0,
+                AuthorizationStatus::Processing | AuthorizationStatus::Declined | AuthorizationStatus::Voided => false,
+            }
+    }
+
     /// Ends the attempts that this event answers. When none is open and the PSP has spoken, there is nothing more to ask.
     async fn end_attempts(&self, tx: &mut Tx<'_>, took: &mut Took, event: &PspEvent, now: Timestamp) -> Result<(), PaymentError> {
-        let operation = operation_of(event.kind);
-        let ended = matches!(took.payment.status, Status::Voided | Status::Failed);
         let mut still_open = false;
         for attempt in store::open_attempts(tx, took.payment.id).await? {
-            let is_its = attempt.operation == operation
-                && (operation != Operation::Refund || event.request_key.as_deref() == Some(&attempt.psp_key));
-            if is_its || (ended && attempt.operation != Operation::Refund) {
+            let is_answered = match attempt.operation {
+                Operation::Refund => event.request_key.as_deref() == Some(&attempt.psp_key),
+                operation => is_answer_to(event.kind, operation, &took.payment),
+            };
+            if is_answered {
                 store::end_attempt(tx, attempt.seq, event.kind.as_str(), now).await?;
                 took.notes.push(Note::Latency(attempt.operation, now.since(attempt.started_at)));
             } else {
@@ -236,6 +291,11 @@ impl App {
     }
 }
 
+/// Whether nothing more is to come of a payment.
+pub(super) const fn is_over(status: Status) -> bool {
+    matches!(status, Status::Voided | Status::Failed)
+}
+
 /// Every open attempt of a payment but its refunds.
 pub(super) async fn end_all_attempts(tx: &mut Tx<'_>, id: PaymentId, outcome: &str, now: Timestamp) -> Result<(), PaymentError> {
     for attempt in store::open_attempts(tx, id).await? {
@@ -246,22 +306,14 @@ pub(super) async fn end_all_attempts(tx: &mut Tx<'_>, id: PaymentId, outcome: &s
     Ok(())
 }
 
-/// Whether the PSP holds or has money of a payment that has ended without: it must be given back.
-pub(super) fn is_left_behind(payment: &Payment, at_psp: AuthorizationStatus) -> bool {
-    matches!(payment.status, Status::Voided | Status::Failed)
-        && match at_psp {
-            AuthorizationStatus::Authorized => true,
-            AuthorizationStatus::Captured => payment.left(0) > 0,
-            AuthorizationStatus::Processing | AuthorizationStatus::Declined | AuthorizationStatus::Voided => false,
-        }
-}
-
-const fn operation_of(kind: PspEventType) -> Operation {
+/// Whether what is asked for by an open attempt (not of a refund) is known with this event. A decline, a capture and a void leave nothing to
+/// come of any of them; an authorization is the whole answer only where the PSP was not asked to take the money with it.
+const fn is_answer_to(kind: PspEventType, operation: Operation, payment: &Payment) -> bool {
     match kind {
-        PspEventType::Authorized | PspEventType::Declined => Operation::Authorize,
-        PspEventType::Captured => Operation::Capture,
-        PspEventType::Voided => Operation::Void,
-        PspEventType::Refunded => Operation::Refund,
+        PspEventType::Declined | PspEventType::Captured | PspEventType::Voided => true,
+        PspEventType::Authorized | PspEventType::Refunded if is_over(payment.status) => true,
+        PspEventType::Authorized => matches!(operation, Operation::Authorize) && !payment.capture_at_once,
+        PspEventType::Refunded => false,
     }
 }
 

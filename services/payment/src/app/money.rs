@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use payment_api::PaymentStatus as Status;
 use platform::{client::CallError, db::Tx, http::Answer, idempotency::Key};
-use psp_api::{Amount, Authorization};
+use psp_api::{Amount, Authorization, AuthorizationStatus};
 use types::{PaymentId, id::Uuid};
 
-use super::{App, Begun, Start, authorize_key, psp_key, request_for};
+use super::{App, Attempt, Begun, Start, authorize_key, learn::is_over, psp_key, request_for};
 use crate::{
+    config::LateEvents,
     domain::Payment,
     error::PaymentError,
     store::{self, Operation},
@@ -28,14 +29,14 @@ impl App {
             Status::Captured => Ok(Start::AsItIs),
             other => Err(PaymentError::NotCapturable(other)),
         };
-        let payment = match self.begin(id, key.clone(), decide).await? {
+        let (payment, attempt) = match self.begin(id, key.clone(), decide).await? {
             Begun::Done(answer) => return Ok(answer),
-            Begun::Ask(payment) => payment,
+            Begun::Ask(payment, attempt) => (payment, attempt),
         };
         // What is authorized has been told of by the PSP, and so has an id there.
         let authorization = payment.authorization_id.ok_or(PaymentError::Unsettled)?;
         let answer = self.psp.capture(authorization, &Amount::default(), &psp_key(id, Operation::Capture)).await;
-        let told = self.told(id, authorization, Operation::Capture, answer).await?;
+        let told = self.told(id, authorization, attempt, answer).await?;
         self.learn(id, &told, key, |status| status == Status::Captured).await?.answer_or(PaymentError::NotCapturable)
     }
 
@@ -50,22 +51,26 @@ impl App {
             Status::Voided | Status::Failed => Ok(Start::AsItIs),
             other => Err(PaymentError::NotVoidable(other)),
         };
-        let payment = match self.begin(id, key.clone(), decide).await? {
+        let (payment, attempt) = match self.begin(id, key.clone(), decide).await? {
             Begun::Done(answer) => return Ok(answer),
-            Begun::Ask(payment) => payment,
+            Begun::Ask(payment, attempt) => (payment, attempt),
         };
         let authorization = match payment.authorization_id {
             Some(authorization) => authorization,
             None => match self.find_or_make(&payment).await {
                 Ok(authorization) => authorization,
-                Err(PaymentError::Call(error)) => return Err(self.unanswered(id, Operation::Void, error).await?),
+                Err(PaymentError::Call(error)) => return Err(self.unanswered(id, attempt, error).await?),
                 Err(error) => return Err(error),
             },
         };
         let answer = self.psp.void(authorization, &psp_key(id, Operation::Void)).await;
-        let told = self.told(id, authorization, Operation::Void, answer).await?;
-        let is_over = |status| matches!(status, Status::Voided | Status::Failed);
-        self.learn(id, &told, key, is_over).await?.answer_or(|status| match status {
+        let told = self.told(id, authorization, attempt, answer).await?;
+        let mut learned = self.learn(id, &told, key.clone(), is_over).await?;
+        // It cannot be stopped any more. Where what comes late is undone nobody has to wait for it.
+        if told.status == AuthorizationStatus::Processing && self.config.get().late_events == LateEvents::Undone {
+            learned = self.close(id, key).await?;
+        }
+        learned.answer_or(|status| match status {
             Status::Processing | Status::Unknown | Status::Authorized => PaymentError::Unsettled,
             other => PaymentError::NotVoidable(other),
         })
@@ -86,47 +91,59 @@ impl App {
         Ok(told.id)
     }
 
-    /// What the PSP says now that it was asked to do something: its answer or, when it refused, how the authorization stands.
+    /// What the PSP says now that it was asked to do something: its answer or, when it refused, how the authorization stands. That is taken
+    /// before the attempt is over: who cannot learn why he was refused has it asked for.
     async fn told(
         &self,
         id: PaymentId,
         authorization: Uuid,
-        operation: Operation,
+        attempt: Attempt,
         answer: Result<Authorization, CallError>,
     ) -> Result<Authorization, PaymentError> {
-        match answer {
-            Ok(told) => Ok(told),
-            Err(error) if error.refusal().is_some() => {
-                tracing::info!(payment_id = %id, %operation, %error, "the PSP refused; it is asked how the payment stands");
-                self.end_attempts_of(id, operation, "refused").await?;
-                Ok(self.psp.get(authorization).await?)
+        let error = match answer {
+            Ok(told) => return Ok(told),
+            Err(error) => error,
+        };
+        if error.refusal().is_none() {
+            return Err(self.unanswered(id, attempt, error).await?);
+        }
+        tracing::info!(payment_id = %id, operation = %attempt.operation, %error, "the PSP refused; it is asked how the payment stands");
+        match self.psp.get(authorization).await {
+            Ok(told) => {
+                self.learn(id, &told, None, |_| false).await?;
+                self.end_attempt(id, attempt, "refused").await?;
+                Ok(told)
             }
-            Err(error) => Err(self.unanswered(id, operation, error).await?),
+            Err(error) => {
+                self.bell.notify_one();
+                Err(error.into())
+            }
         }
     }
 
     /// The PSP did not answer. What certainly did not happen is over; what may have happened is asked for. The caller says it again.
-    async fn unanswered(&self, id: PaymentId, operation: Operation, error: CallError) -> Result<PaymentError, PaymentError> {
+    async fn unanswered(&self, id: PaymentId, attempt: Attempt, error: CallError) -> Result<PaymentError, PaymentError> {
         if matches!(error, CallError::Unavailable { .. }) {
-            self.end_attempts_of(id, operation, "not-sent").await?;
+            self.end_attempt(id, attempt, "not-sent").await?;
         } else {
             self.bell.notify_one();
         }
         Ok(error.into())
     }
 
-    /// Ends the open attempts of an operation; when nothing else is open, there is nothing to ask either.
-    async fn end_attempts_of(&self, id: PaymentId, operation: Operation, outcome: &'static str) -> Result<(), PaymentError> {
+    /// Ends this attempt and no other: of an earlier one of the same kind the answer may have been lost, and only the PSP knows what came of
+    /// it. When nothing else is open, there is nothing to ask either.
+    async fn end_attempt(&self, id: PaymentId, attempt: Attempt, outcome: &'static str) -> Result<(), PaymentError> {
         let this = self.clone();
         self.db
             .write(async move |tx: &mut Tx<'_>| {
                 let mut payment = store::by_id(tx, id).await?.ok_or(PaymentError::Unknown(id))?;
                 let mut others = false;
-                for attempt in store::open_attempts(tx, id).await? {
-                    if attempt.operation == operation {
-                        store::end_attempt(tx, attempt.seq, outcome, this.clock.now()).await?;
+                for open in store::open_attempts(tx, id).await? {
+                    if open.seq == attempt.seq {
+                        store::end_attempt(tx, open.seq, outcome, this.clock.now()).await?;
                     } else {
-                        others |= attempt.operation != Operation::Refund;
+                        others |= open.operation != Operation::Refund;
                     }
                 }
                 if !others && !payment.is_open() && payment.inquire_at.is_some() {

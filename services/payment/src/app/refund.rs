@@ -76,7 +76,7 @@ impl App {
             status: RefundStatus::Pending,
             request_token,
             psp_event_id: None,
-            ask_at: Some(now.plus(self.config.inquiry_pause(0))),
+            ask_at: Some(now.plus(self.config.get().inquiry_pause(0))),
             asked: 0,
             created_at: now,
         };
@@ -165,7 +165,8 @@ impl App {
     }
 
     pub(super) async fn postpone_refund(&self, refund: &Refund, sent: bool) -> Result<(), PaymentError> {
-        let pause = if sent { self.config.inquiry_pause(refund.asked) } else { self.config.not_sent_pause(refund.asked) };
+        let config = self.config.get();
+        let pause = if sent { config.inquiry_pause(refund.asked) } else { config.not_sent_pause(refund.asked) };
         let (id, ask_at, bell) = (refund.id, self.clock.now().plus(pause), self.bell.clone());
         self.db
             .write(async move |tx: &mut Tx<'_>| {

@@ -27,7 +27,7 @@ async fn call_signed(stage: &Stage, body: &Json, secret: &str, age_seconds: u64)
     stage.send_bytes(Method::POST, "/payments/psp/callback", bytes, &headers).await
 }
 
-async fn call(stage: &Stage, body: &Json) -> Got {
+pub async fn call(stage: &Stage, body: &Json) -> Got {
     call_signed(stage, body, SECRET, 0).await
 }
 
@@ -144,6 +144,20 @@ async fn a_callback_about_nothing_or_of_the_wrong_shape_is_refused() {
     euros["authorizationId"] = json!(order(3));
     assert_eq!(call(&stage, &euros).await.status.as_u16(), 422);
     assert_eq!(now(&stage, &id).await, "AUTHORIZED");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_authorization_that_expires_is_a_payment_that_is_voided() {
+    // Days of looking now and then take a test too long.
+    let stage = lasting(1, 600).await;
+    let id = create(&stage, 1, "tok_ok").await;
+    step(&stage, &id, "confirm").await;
+    stage.pass(seconds(602)).await;
+    assert_eq!(now(&stage, &id).await, "VOIDED");
+    assert_eq!(step(&stage, &id, "capture").await.slug(), "payment-not-capturable");
+    stage.pass(seconds(1)).await;
+    assert_eq!(stage.events("payment.voided.v1").await.len(), 1);
+    check_books(&stage).await;
 }
 
 #[tokio::test(start_paused = true)]

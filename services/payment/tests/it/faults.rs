@@ -13,7 +13,7 @@ use platform::{
 };
 use serde_json::json;
 
-use crate::support::*;
+use crate::{callbacks::call, support::*};
 
 fn fault(rule: Rule, share: f64) -> Fault {
     Fault { rule, share, millis: if rule == Rule::Delay { 15_000 } else { 0 }, scope: Scope::default(), for_seconds: None }
@@ -190,6 +190,74 @@ async fn what_may_have_happened_stays_so_when_the_next_try_was_not_sent() {
     assert_eq!(now(&stage, &id).await, "AUTHORIZED");
     stage.pass(seconds(31)).await;
     assert_eq!(now(&stage, &id).await, "CAPTURED", "it was asked for");
+    check_books(&stage).await;
+}
+
+/// A call whose answer is lost, then one under another key that is not sent.
+#[tokio::test(start_paused = true)]
+async fn a_second_call_that_was_not_sent_does_not_end_the_first_whose_answer_was_lost() {
+    for (what, end) in [("void", "VOIDED"), ("capture", "CAPTURED")] {
+        let stage = stage().await;
+        let id = create(&stage, 1, "tok_ok").await;
+        step(&stage, &id, "confirm").await;
+        let path = format!("/payments/{id}/{what}");
+        stage.world.faults().set("call.psp", fault(Rule::Drop, 1.0)).unwrap();
+        let lost = stage.post_with_key(&path, &json!({}), "first").await;
+        assert_eq!((lost.status, lost.slug().as_str()), (StatusCode::SERVICE_UNAVAILABLE, "timeout"));
+        stage.world.faults().clear(None);
+        stage.world.faults().set("call.psp", fault(Rule::Fail, 1.0)).unwrap();
+        let not_sent = stage.post_with_key(&path, &json!({}), "second").await;
+        assert_eq!((not_sent.status, not_sent.slug().as_str()), (StatusCode::SERVICE_UNAVAILABLE, "unavailable"));
+        stage.world.faults().clear(None);
+        stage.pass(seconds(100)).await;
+        assert_eq!(now(&stage, &id).await, end, "nobody asked again; the open attempt was");
+        check_books(&stage).await;
+    }
+}
+
+/// The PSP took the money with the authorization, and all that is heard of it by itself is the authorization.
+#[tokio::test(start_paused = true)]
+async fn an_authorization_is_half_the_answer_where_the_money_goes_with_it() {
+    let stage = stage().await;
+    let mut body = request(1, "tok_ok");
+    body["captureAtOnce"] = json!(true);
+    let id = create_as(&stage, 1, body).await;
+    stage.world.faults().set("call.psp", fault(Rule::Drop, 1.0)).unwrap();
+    assert_eq!(status(&step(&stage, &id, "confirm").await), "UNKNOWN");
+    stage.world.faults().clear(None);
+    let told = stage.get(&format!("/psp/authorizations?merchantReference={id}")).await.json();
+    let got = call(&stage, &told["events"][0]).await;
+    assert_eq!(got.status, StatusCode::OK, "{}", got.json());
+    assert_eq!(now(&stage, &id).await, "AUTHORIZED");
+    stage.pass(seconds(31)).await;
+    assert_eq!(now(&stage, &id).await, "CAPTURED", "the rest was asked for");
+    check_books(&stage).await;
+}
+
+/// A capture is refused because a void whose answer was lost came first, and why cannot be asked at that moment.
+#[tokio::test(start_paused = true)]
+async fn a_refusal_that_cannot_be_explained_at_once_is_asked_for() {
+    let stage = stage().await;
+    let id = create(&stage, 1, "tok_ok").await;
+    step(&stage, &id, "confirm").await;
+    let known = stage.get(&format!("/psp/authorizations?merchantReference={id}")).await.json();
+    // Somebody at the provider's desk: nobody tells us.
+    let path = format!("/psp/authorizations/{}/void", known["id"].as_str().unwrap());
+    assert_eq!(stage.post_with_key(&path, &json!({}), "at the desk").await.status, StatusCode::OK);
+    stage.world.faults().set("call.psp", fault(Rule::Duplicate, 1.0)).unwrap();
+    let refusing = step(&stage, &id, "capture");
+    let away = async {
+        // The refusal is under way; the question after it is not sent any more.
+        stage.pass(std::time::Duration::from_micros(60)).await;
+        stage.world.faults().clear(None);
+        stage.world.faults().set("call.psp", fault(Rule::Fail, 1.0)).unwrap();
+    };
+    let (refused, ()) = futures::join!(refusing, away);
+    assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE, "{}", refused.json());
+    stage.world.faults().clear(None);
+    assert_eq!(now(&stage, &id).await, "AUTHORIZED");
+    stage.pass(seconds(31)).await;
+    assert_eq!(now(&stage, &id).await, "VOIDED", "it was asked for");
     check_books(&stage).await;
 }
 

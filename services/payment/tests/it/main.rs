@@ -12,3 +12,4 @@ mod ownership;
 mod random;
 mod refunds;
 mod requests;
+mod silence;

@@ -14,7 +14,7 @@ use serde_json::{Value as Json, json};
 
 use crate::support::*;
 
-const TOKENS: [&str; 12] = [
+const TOKENS: [&str; 14] = [
     "tok_ok",
     "tok_ok",
     "tok_slow_2.5",
@@ -22,6 +22,8 @@ const TOKENS: [&str; 12] = [
     "tok_late_7",
     "tok_late_70",
     "tok_timeout",
+    "tok_lost",
+    "tok_firm_90",
     "tok_never",
     "tok_duplicate",
     "tok_disorder",
@@ -167,6 +169,8 @@ impl Shop {
                 "AUTHORIZED" => &[Some("authorization.succeeded")],
                 "CAPTURED" => &[Some("capture.succeeded")],
                 "PARTIALLY_REFUNDED" | "REFUNDED" => &[Some("refund.succeeded")],
+                // Closed while the provider could not void it: what came of it was given back.
+                "FAILED" if self.tokens[id] == "tok_firm_90" => &[Some("authorization.voided"), Some("refund.succeeded")],
                 "FAILED" => &[Some("authorization.declined")],
                 "VOIDED" => &[None, Some("authorization.voided")],
                 other => panic!("{id} ({}) is still {other}; the PSP told {told:?}", self.tokens[id]),
@@ -203,10 +207,7 @@ fn run(seed: u64, ops: &[Op]) {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 40, max_shrink_iters: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Known gap: in about one random history of a hundred a lost answer to a void or a capture leaves the payment AUTHORIZED although the
-    /// provider has done it. Run it with `cargo test -p payment -- --ignored` and mend what it finds.
     #[test]
-    #[ignore = "finds a gap that is not closed yet: an answer that was lost, and a payment that stays AUTHORIZED"]
     fn truth_and_books_agree_whatever_happens(seed in any::<u64>(), ops in prop::collection::vec(op(), 5..40)) {
         run(seed, &ops);
     }

@@ -11,14 +11,22 @@ use serde_json::{Value as Json, json};
 
 /// What callbacks are signed with on these stages.
 pub const SECRET: &str = "a-secret-for-tests";
+/// How long the PSP keeps an authorization where that is not what is tested: seven days.
+const LIFE_SECONDS: i64 = 604_800;
 
 pub async fn stage() -> Stage {
     seeded(1).await
 }
 
 pub async fn seeded(seed: u64) -> Stage {
-    let settings = |settings: Settings| {
+    lasting(seed, LIFE_SECONDS).await
+}
+
+/// A stage on which the PSP keeps an authorization for so long.
+pub async fn lasting(seed: u64, life_seconds: i64) -> Stage {
+    let settings = move |settings: Settings| {
         let settings = settings.with("payment.psp_callback_secret", SECRET).unwrap();
+        let settings = settings.with("psp.authorization_life_seconds", life_seconds).unwrap();
         settings.with("psp.callback_secret", SECRET).unwrap()
     };
     Stage::of(&[&payment::MANIFEST, &psp::MANIFEST], seed, settings).await

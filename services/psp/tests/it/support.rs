@@ -16,6 +16,8 @@ use psp_api::PspEvent;
 use serde_json::{Value as Json, json};
 
 pub const SECRET: &str = "a-secret-for-tests";
+/// How long an authorization stays where that is not what is tested: seven days.
+const LIFE_SECONDS: i64 = 604_800;
 
 /// What a merchant heard, and when: microseconds since the stage was set.
 #[derive(Clone, Debug)]
@@ -63,7 +65,16 @@ pub async fn stage() -> (Stage, Merchant) {
 }
 
 pub async fn seeded(seed: u64) -> (Stage, Merchant) {
-    let stage = Stage::of(&[&psp::MANIFEST], seed, |settings| settings.with("psp.callback_secret", SECRET).unwrap()).await;
+    lasting(seed, LIFE_SECONDS).await
+}
+
+/// A stage on which an authorization stays for so long.
+pub async fn lasting(seed: u64, life_seconds: i64) -> (Stage, Merchant) {
+    let stage = Stage::of(&[&psp::MANIFEST], seed, |settings| {
+        let settings = settings.with("psp.callback_secret", SECRET).unwrap();
+        settings.with("psp.authorization_life_seconds", life_seconds).unwrap()
+    })
+    .await;
     let clock = stage.world.clock();
     let merchant = Merchant { clock, start_micros: clock.now().micros(), heard: Arc::default(), answers: Arc::default() };
     stage.neighbour("payment", merchant_router(merchant.clone()));

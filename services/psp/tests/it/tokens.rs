@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use futures::join;
 use http::StatusCode;
+use serde_json::json;
 use types::Timestamp;
 
 use crate::support::*;
@@ -101,6 +102,54 @@ async fn a_lost_answer_is_silence_though_it_was_processed() {
     assert_eq!(merchant.heard()[0].event.event_id.to_string(), looked["lastEvent"]["eventId"]);
     let again = authorize(&stage, "p1", "tok_timeout").await;
     assert_eq!((again.status, id(&again)), (StatusCode::CREATED, looked["id"].as_str().unwrap().to_owned()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_first_answer_that_is_lost_is_had_by_asking_again_under_whatever_key() {
+    let (stage, merchant) = stage().await;
+    let lost = authorize(&stage, "pay-1", "tok_lost").await;
+    assert_eq!((lost.status.as_u16(), lost.slug().as_str()), (503, "timeout"));
+    assert_eq!(merchant.elapsed(), seconds(55));
+    let again = stage.post_with_key("/psp/authorizations", &request("pay-1", "tok_lost"), "another").await;
+    assert_eq!((again.status.as_u16(), status(&again)), (201, "AUTHORIZED".into()), "{}", again.json());
+    assert_eq!(truth(&stage).await, ["authorization.succeeded", "authorization.succeeded"], "two keys are two authorizations");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_firm_cannot_be_voided_until_it_is_decided() {
+    let (stage, merchant) = stage().await;
+    let asking = authorize(&stage, "pay-1", "tok_firm_70");
+    let voiding = async {
+        stage.pass(seconds(1)).await;
+        let id = by_reference(&stage, "pay-1").await["id"].as_str().unwrap().to_owned();
+        let refused = step(&stage, &id, "void", json!({}), "v-1").await;
+        assert_eq!((refused.status.as_u16(), refused.slug().as_str()), (409, "authorization-not-voidable"));
+        id
+    };
+    let (asked, id) = join!(asking, voiding);
+    assert_eq!((asked.status.as_u16(), status(&asked)), (202, "PROCESSING".into()));
+    stage.pass(seconds(16)).await;
+    assert_eq!(merchant.heard().len(), 1, "it was slow, so it is called back");
+    assert_eq!(status(&step(&stage, &id, "void", json!({}), "v-2").await), "VOIDED");
+    assert_eq!(truth(&stage).await, ["authorization.succeeded", "authorization.voided"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_nobody_takes_expires_and_is_told() {
+    // Days of looking now and then take a test too long.
+    let (stage, merchant) = lasting(1, 600).await;
+    let (kept, taken) = (authorize(&stage, "p1", "tok_ok").await, authorize(&stage, "p2", "tok_disorder").await);
+    assert_eq!(step(&stage, &id(&taken), "capture", json!({}), "c").await.status, StatusCode::OK);
+    stage.pass(seconds(599)).await;
+    assert_eq!(by_reference(&stage, "p1").await["status"], "AUTHORIZED");
+    let before = merchant.heard().len();
+    stage.pass(seconds(2)).await;
+    assert_eq!((by_reference(&stage, "p1").await["status"].as_str(), truth(&stage).await.len()), (Some("VOIDED"), 4));
+    let heard = merchant.heard();
+    assert_eq!((heard.len(), heard[before].event.kind.as_str()), (before + 1, "authorization.voided"));
+    assert_eq!(by_reference(&stage, "p2").await["status"], "CAPTURED");
+    let again = authorize(&stage, "p1", "tok_ok").await;
+    assert_eq!((status(&again), id(&again)), ("AUTHORIZED".into(), id(&kept)), "the key's answer stays what it was");
 }
 
 #[tokio::test(start_paused = true)]
