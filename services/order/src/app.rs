@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use cart_api::{CartStatus, Carts, FrozenCart};
 use inventory_api::{Inventory, ReserveItem};
-use order_api::{CancelReason, CreateOrder, Order as View, OrderItem, OrderPayment, OrderShipment, OrderStatus, PaymentMethod, TimelineEntry};
+use order_api::{
+    CancelReason, CreateOrder, Order as View, OrderItem, OrderPayment, OrderShipment, OrderStatus, PaymentMethod, TimelineEntry,
+};
 use payment_api::Payments;
 use platform::{
     Clock, Ids,
