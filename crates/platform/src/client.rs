@@ -22,7 +22,10 @@ use crate::{
     chance::Chance,
     clock::Clock,
     problem::{Problem, kinds},
-    telemetry::context::{Context, Contexts},
+    telemetry::{
+        context::{Context, Contexts},
+        traces::{Span, SpanKind},
+    },
 };
 
 /// A client of one service, for one caller. Cheap to clone; the breaker is shared by the clones.
@@ -233,6 +236,7 @@ impl Call<'_> {
         let repeatable = self.method != Method::POST || self.headers.contains_key("idempotency-key");
         let tries = self.tries.unwrap_or(if repeatable { TRIES } else { 1 });
         let context = client.contexts.child(&Context::current());
+        let mut span = self::span(client, &self.method, &context);
         let mut pause = FIRST_PAUSE;
         let mut tried = 0;
         // Once a try may have been done, no later one that was not sent makes it undone.
@@ -240,16 +244,27 @@ impl Call<'_> {
         loop {
             tried += 1;
             let error = match one_try(client, &self.method, &self.path, &self.headers, &body, &context, self.timeout).await {
-                Ok(reply) => return Ok(reply),
-                Err(error @ CallError::Refused { .. }) => return Err(error),
+                Ok(reply) => {
+                    span.set("http.response.status_code", i64::from(reply.status.as_u16()));
+                    return Ok(reply);
+                }
+                Err(CallError::Refused { target, problem }) => {
+                    span.set("http.response.status_code", i64::from(problem.status));
+                    return Err(CallError::Refused { target, problem });
+                }
                 Err(error) => error,
             };
             if matches!(error, CallError::Unknown { .. }) {
                 maybe_done = Some(error.clone());
             }
             if tried >= tries || !client.breaker.may_retry() {
-                return Err(maybe_done.unwrap_or(error));
+                let error = maybe_done.unwrap_or(error);
+                if client.contexts.traces().is_on() {
+                    span.fail(&error.to_string());
+                }
+                return Err(error);
             }
+            span.set("http.request.resend_count", i64::from(tried));
             // Half to the whole of the pause, by the call's own draw.
             let draw = client
                 .chance
@@ -264,6 +279,16 @@ impl Call<'_> {
     pub async fn send_json<T: DeserializeOwned>(self) -> Result<T, CallError> {
         self.send().await?.json()
     }
+}
+
+/// The span of a call, all its tries together: the callee's is its child. Nothing is made up for a world that exports no traces.
+fn span(client: &Client, method: &Method, context: &Context) -> Span {
+    let traces = client.contexts.traces();
+    if !traces.is_on() {
+        return Span::none();
+    }
+    let attributes = [("http.request.method", method.as_str()), ("server.address", client.target)];
+    traces.span(&format!("{method} {}", client.target), SpanKind::Client, context, &attributes)
 }
 
 async fn one_try(
@@ -301,7 +326,7 @@ fn judge(target: &'static str, status: StatusCode, headers: HeaderMap, body: Byt
     };
     match status.as_u16() {
         // Said by a layer before any work was done, or by one that knows that nothing was.
-        429 => Err(CallError::Unavailable { target, reason: problem().to_string() }),
+        429 | 507 => Err(CallError::Unavailable { target, reason: problem().to_string() }),
         503 if !problem().is(&kinds::TIMEOUT) => Err(CallError::Unavailable { target, reason: problem().to_string() }),
         400..=499 => Err(CallError::Refused { target, problem: Box::new(problem()) }),
         _ => Err(CallError::Unknown { target, reason: problem().to_string() }),

@@ -45,7 +45,7 @@ pub enum Durability {
 
 #[derive(Debug, thiserror::Error)]
 pub enum DbError {
-    #[error("the store of {service} cannot be opened at {path}: {reason}")]
+    #[error("the store of {service} cannot be opened at {path}: {reason}; restore the file from a backup, or take another data folder")]
     Open { service: &'static str, path: String, reason: String },
     #[error(
         "the store of {service} was written by a newer version (it has migration {found}, this program knows {known}); use that version or another data folder"

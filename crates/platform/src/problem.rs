@@ -37,6 +37,8 @@ pub mod kinds {
     pub const KEY_REQUIRED: Kind = Kind::new(400, "idempotency-key-required", "An Idempotency-Key is required");
     pub const UNAUTHENTICATED: Kind = Kind::new(401, "unauthenticated", "A valid token is required");
     pub const FORBIDDEN: Kind = Kind::new(403, "forbidden", "This token may not do that");
+    pub const URL_SIGNATURE: Kind = Kind::new(403, "signed-url-invalid", "This URL is not signed for that");
+    pub const URL_EXPIRED: Kind = Kind::new(403, "signed-url-expired", "This URL has expired");
     pub const NOT_FOUND: Kind = Kind::new(404, "not-found", "There is nothing here");
     pub const METHOD_NOT_ALLOWED: Kind = Kind::new(405, "method-not-allowed", "This path has no such method");
     pub const CONFLICT: Kind = Kind::new(409, "conflict", "The state does not allow this");
@@ -45,17 +47,21 @@ pub mod kinds {
     pub const TOO_LARGE: Kind = Kind::new(413, "too-large", "The request is too large");
     pub const MEDIA_TYPE: Kind = Kind::new(415, "unsupported-media-type", "The body has the wrong media type");
     pub const INVALID: Kind = Kind::new(422, "invalid", "The request is readable but wrong");
+    pub const DIGEST: Kind = Kind::new(422, "digest-mismatch", "The bytes are not those of the digest");
     pub const KEY_REUSED: Kind = Kind::new(422, "idempotency-key-reused", "This key was used for another request");
     pub const TOO_MANY: Kind = Kind::new(429, "too-many-requests", "Too many requests");
     pub const INTERNAL: Kind = Kind::new(500, "internal", "Something went wrong on our side");
     pub const UNAVAILABLE: Kind = Kind::new(503, "unavailable", "A dependency is not there");
     pub const TIMEOUT: Kind = Kind::new(503, "timeout", "It took too long");
+    pub const FULL: Kind = Kind::new(507, "storage-full", "No space is left");
 
     pub const ALL: &[&Kind] = &[
         &UNREADABLE,
         &KEY_REQUIRED,
         &UNAUTHENTICATED,
         &FORBIDDEN,
+        &URL_SIGNATURE,
+        &URL_EXPIRED,
         &NOT_FOUND,
         &METHOD_NOT_ALLOWED,
         &CONFLICT,
@@ -64,11 +70,13 @@ pub mod kinds {
         &TOO_LARGE,
         &MEDIA_TYPE,
         &INVALID,
+        &DIGEST,
         &KEY_REUSED,
         &TOO_MANY,
         &INTERNAL,
         &UNAVAILABLE,
         &TIMEOUT,
+        &FULL,
     ];
 }
 
@@ -116,7 +124,7 @@ impl Problem {
             instance: None,
             errors: Vec::new(),
             more: serde_json::Map::new(),
-            retry_after_seconds: matches!(kind.status, 429 | 503).then_some(1),
+            retry_after_seconds: matches!(kind.status, 429 | 503 | 507).then_some(1),
         }
     }
 
@@ -172,6 +180,10 @@ impl Problem {
     /// An error of the store: what the caller may know of it. The rest is logged here, once.
     #[must_use]
     pub fn of_store(error: &DbError) -> Self {
+        if matches!(error, DbError::Full) {
+            tracing::error!("no space is left for the stores; nothing can be written until there is");
+            return Self::new(&kinds::FULL).detail("Nothing was changed. What is stored can still be read.");
+        }
         if error.is_transient() {
             tracing::warn!(error = %error, "the store did not answer");
             return Self::new(&kinds::UNAVAILABLE).detail("The store cannot answer now; try again.");

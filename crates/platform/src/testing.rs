@@ -184,7 +184,8 @@ fn signed(keys: &Keys, subject: &str, roles: &[Role], valid_for: Duration) -> St
     keys.issue(subject, roles.iter().copied().collect(), valid_for).map(|token| format!("Bearer {token}")).unwrap_or_default()
 }
 
-async fn answer(router: Router, method: Method, path: &str, body: Vec<u8>, headers: &[(&str, &str)]) -> Got {
+/// What a router answers: the port of one service, without a network.
+pub async fn answer(router: Router, method: Method, path: &str, body: Vec<u8>, headers: &[(&str, &str)]) -> Got {
     let mut request = Request::new(Body::from(body));
     *request.method_mut() = method;
     *request.uri_mut() = path.parse().unwrap_or_default();

@@ -9,6 +9,7 @@ mod documents;
 mod endpoints;
 pub mod folder;
 pub mod gateway;
+mod pages;
 
 use std::{
     collections::BTreeMap,
@@ -310,7 +311,7 @@ impl World {
             again => inner.chance.branch(name, &instance.to_string(), &format!("start {again}")),
         };
         let ids = Ids::new(inner.clock, life, name, instance);
-        let contexts = Contexts::new(life, name, instance);
+        let contexts = Contexts::new(life, name, instance).recorded_by(inner.traces.clone());
         let env = Env {
             service: name,
             instance,

@@ -10,7 +10,10 @@ use platform::{
     db::{Db, DbError, Tx},
     lease::Leases,
     service::{Background, Progress},
-    telemetry::context::{CORRELATION_ATTRIBUTE, Context, Contexts, TRACEPARENT},
+    telemetry::{
+        context::{CORRELATION_ATTRIBUTE, Context, Contexts, TRACEPARENT},
+        traces::SpanKind,
+    },
     values,
 };
 use rand::RngExt;
@@ -196,8 +199,10 @@ impl<D: Definition> Runner<D> {
         let Some(mut stored) = self.load(id).await? else { return Ok(()) };
         let known = [(CORRELATION_ATTRIBUTE, &stored.correlation_id), (TRACEPARENT, &stored.traceparent)];
         let context = inner.contexts.from_pairs(known.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?))));
+        let span = inner.contexts.traces().span(inner.table, SpanKind::Internal, &context, &[]);
         context
             .scope(async move {
+                let _span = span;
                 loop {
                     let next = match stored.state {
                         State::Done | State::Unwound => return Ok(()),

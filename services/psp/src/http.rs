@@ -62,7 +62,7 @@ async fn by_reference(State(app): State<App>, Query(query): Query<ByReference>) 
 
 /// One authorization
 #[utoipa::path(
-    get, path = "/psp/authorizations/{id}", tag = "psp", params(("id" = PlainId, Path, description = "The authorization's id")),
+    get, path = "/psp/authorizations/{id}", tag = "psp", params(("id" = types::id::Uuid, Path, description = "The authorization's id")),
     responses(
         (status = 200, description = "The authorization, with everything that was told of it", body = Authorization),
         (status = "4XX", description = "Refused", body = Problem, content_type = "application/problem+json"),
@@ -76,7 +76,7 @@ async fn get(State(app): State<App>, Path(PlainId(id)): Path<PlainId>) -> Result
 /// Take the authorized amount, or a part of it
 #[utoipa::path(
     post, path = "/psp/authorizations/{id}/capture", tag = "psp",
-    params(("id" = PlainId, Path, description = "The authorization's id"), ("Idempotency-Key" = String, Header, description = "Required")),
+    params(("id" = types::id::Uuid, Path, description = "The authorization's id"), ("Idempotency-Key" = String, Header, description = "Required")),
     request_body = Amount,
     responses(
         (status = 200, description = "The authorization", body = Authorization),
@@ -92,7 +92,7 @@ async fn capture(State(app): State<App>, Path(PlainId(id)): Path<PlainId>, comma
 /// Give an authorization back, or keep one that is under way from ever taking effect
 #[utoipa::path(
     post, path = "/psp/authorizations/{id}/void", tag = "psp",
-    params(("id" = PlainId, Path, description = "The authorization's id"), ("Idempotency-Key" = String, Header, description = "Required")),
+    params(("id" = types::id::Uuid, Path, description = "The authorization's id"), ("Idempotency-Key" = String, Header, description = "Required")),
     request_body = Nothing,
     responses(
         (status = 200, description = "The authorization", body = Authorization),
@@ -108,7 +108,7 @@ async fn void(State(app): State<App>, Path(PlainId(id)): Path<PlainId>, command:
 /// Give back what was taken, or a part of it
 #[utoipa::path(
     post, path = "/psp/authorizations/{id}/refunds", tag = "psp",
-    params(("id" = PlainId, Path, description = "The authorization's id"), ("Idempotency-Key" = String, Header, description = "Required")),
+    params(("id" = types::id::Uuid, Path, description = "The authorization's id"), ("Idempotency-Key" = String, Header, description = "Required")),
     request_body = Amount,
     responses(
         (status = 200, description = "The authorization", body = Authorization),

@@ -56,6 +56,24 @@ impl Access {
         self.0.keys().map(String::as_str)
     }
 
+    /// Whether this may be called without a token.
+    #[must_use]
+    pub fn is_open(&self, method: &Method, route: &str) -> bool {
+        self.allowed(method, route) == Some(&Allowed::Word(Word::Open))
+    }
+
+    /// Whether whoever has one of these roles may call this.
+    #[must_use]
+    pub fn admits(&self, method: &Method, route: &str, roles: &BTreeSet<Role>) -> bool {
+        roles.contains(&Role::Operator)
+            || roles.contains(&Role::Service)
+            || match self.allowed(method, route) {
+                Some(Allowed::Word(_)) => true,
+                Some(Allowed::Roles(allowed)) => !allowed.is_disjoint(roles),
+                None => false,
+            }
+    }
+
     fn allowed(&self, method: &Method, route: &str) -> Option<&Allowed> {
         self.0.get(&format!("{method} {route}"))
     }
@@ -72,27 +90,23 @@ impl Guard {
     /// 401 without a valid token, 403 when it may not do this; the claims when it may. Where nobody needs a token there may be none, but
     /// one that is shown must be valid: who believes to be known is not taken for a guest.
     pub fn admit(&self, method: &Method, route: &str, headers: &HeaderMap) -> Result<Option<Claims>, Problem> {
+        // What operates a system must not need a token.
         if OPEN.contains(&route) || route.starts_with("/docs") {
             return Ok(None);
         }
-        let allowed = self.access.allowed(method, route);
-        let is_open = allowed == Some(&Allowed::Word(Word::Open));
         let shown =
             headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(|value| value.strip_prefix("Bearer "));
         let token = match shown {
             Some(token) => token,
-            None if is_open => return Ok(None),
+            None if self.access.is_open(method, route) => return Ok(None),
             None => return Err(Problem::new(&kinds::UNAUTHENTICATED).detail("Send `Authorization: Bearer TOKEN`.")),
         };
         let claims = self.keys.verify(token).map_err(|error| Problem::new(&kinds::UNAUTHENTICATED).detail(error.to_string()))?;
-        let may = claims.has(Role::Operator)
-            || claims.has(Role::Service)
-            || match allowed {
-                Some(Allowed::Word(Word::Any | Word::Open)) => true,
-                Some(Allowed::Roles(roles)) => roles.iter().any(|role| claims.has(*role)),
-                None => false,
-            };
-        if may { Ok(Some(claims)) } else { Err(Problem::new(&kinds::FORBIDDEN).detail("None of the token's roles may do this.")) }
+        if self.access.admits(method, route, &claims.roles) {
+            Ok(Some(claims))
+        } else {
+            Err(Problem::new(&kinds::FORBIDDEN).detail("None of the token's roles may do this."))
+        }
     }
 }
 

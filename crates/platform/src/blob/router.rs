@@ -11,9 +11,9 @@ use axum::{
     routing,
 };
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use serde_json::json;
 
 use super::{BlobError, Blobs, Method, OBJECT_MAX_BYTES, ObjectInfo, presign};
+use crate::problem::{Problem, kinds};
 
 /// What an upload without a media type is.
 const UNKNOWN_TYPE: &str = "application/octet-stream";
@@ -56,7 +56,7 @@ async fn head(State(blobs): State<Blobs>, Path(key): Path<String>, query: Signed
 }
 
 fn allow(blobs: &Blobs, method: Method, key: &str, query: Signed) -> Result<presign::Query, Problem> {
-    let Query(query) = query.map_err(|_| presign::Refusal::Signature)?;
+    let Query(query) = query.map_err(|_| Problem::from(presign::Refusal::Signature))?;
     blobs.allows(method, key, &query)?;
     Ok(query)
 }
@@ -68,12 +68,12 @@ async fn receive(blobs: &Blobs, key: &str, query: Signed, headers: &HeaderMap, b
         (Some(sent), None) => sent.to_str().map_err(|_| BlobError::ContentType)?,
         (Some(sent), Some(wanted)) if sent.as_bytes().eq_ignore_ascii_case(wanted.as_bytes()) => wanted,
         (_, Some(wanted)) => {
-            return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "blob-content-type", format!("this URL takes `{wanted}` only")));
+            return Err(Problem::new(&kinds::MEDIA_TYPE).detail(format!("This URL takes `{wanted}` only.")));
         }
     };
     let expected = digest(headers)?;
     let limit = signed.max_size.unwrap_or(OBJECT_MAX_BYTES);
-    let too_large = || Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "blob-too-large", format!("this URL takes at most {limit} bytes"));
+    let too_large = || Problem::new(&kinds::TOO_LARGE).detail(format!("This URL takes at most {limit} bytes."));
     let declared = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     if declared.is_some_and(|length| length > limit) {
         return Err(too_large());
@@ -83,7 +83,7 @@ async fn receive(blobs: &Blobs, key: &str, query: Signed, headers: &HeaderMap, b
         if cause.is_some_and(|cause| cause.is::<http_body_util::LengthLimitError>()) {
             too_large()
         } else {
-            Problem::new(StatusCode::BAD_REQUEST, "blob-incomplete", "the body ended too early; send it again".into())
+            Problem::new(&kinds::UNREADABLE).detail("The body ended too early; send it again.")
         }
     })?;
     Ok(blobs.put_expecting(key, bytes, content_type, expected.as_deref()).await?)
@@ -106,10 +106,10 @@ fn digest(headers: &HeaderMap) -> Result<Option<String>, Problem> {
             },
             _ => continue,
         };
-        let wrong = || Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "blob-digest", format!("`{name}` is no SHA-256 digest"));
+        let wrong = || Problem::new(&kinds::DIGEST).detail(format!("`{name}` is no SHA-256 digest."));
         let digits = read.filter(|bytes| bytes.len() == 32).map(hex::encode).ok_or_else(wrong)?;
         if found.as_ref().is_some_and(|other| *other != digits) {
-            return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "blob-digest", "the digests in the headers differ".into()));
+            return Err(Problem::new(&kinds::DIGEST).detail("The digests in the headers differ."));
         }
         found = Some(digits);
     }
@@ -129,59 +129,39 @@ fn describe(info: &ObjectInfo) -> [(HeaderName, String); 7] {
     ]
 }
 
-/// A refusal as a client sees it (RFC 9457).
-struct Problem {
-    status: StatusCode,
-    slug: &'static str,
-    detail: String,
-}
-
-impl Problem {
-    const fn new(status: StatusCode, slug: &'static str, detail: String) -> Self {
-        Self { status, slug, detail }
-    }
-}
-
 impl From<presign::Refusal> for Problem {
     fn from(refusal: presign::Refusal) -> Self {
-        let slug = match refusal {
-            presign::Refusal::Signature => "blob-signature",
-            presign::Refusal::Expired(_) => "blob-expired",
+        let kind = match refusal {
+            presign::Refusal::Signature => &kinds::URL_SIGNATURE,
+            presign::Refusal::Expired(_) => &kinds::URL_EXPIRED,
         };
-        Self::new(StatusCode::FORBIDDEN, slug, refusal.to_string())
+        Self::new(kind).detail(sentence(&refusal))
     }
 }
 
 impl From<BlobError> for Problem {
     fn from(error: BlobError) -> Self {
-        let (status, slug) = match &error {
-            BlobError::NotFound(_) => (StatusCode::NOT_FOUND, "blob-unknown"),
-            BlobError::ContentType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "blob-content-type"),
-            BlobError::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "blob-too-large"),
-            BlobError::Digest { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "blob-digest"),
-            BlobError::Key { .. } | BlobError::Presign(_) => (StatusCode::BAD_REQUEST, "blob-key"),
-            BlobError::Damaged(_) => (StatusCode::INTERNAL_SERVER_ERROR, "blob-damaged"),
-            BlobError::Folder { .. } | BlobError::Unavailable { .. } => (StatusCode::SERVICE_UNAVAILABLE, "blob-unavailable"),
+        let kind = match &error {
+            BlobError::NotFound(_) => &kinds::NOT_FOUND,
+            BlobError::ContentType => &kinds::MEDIA_TYPE,
+            BlobError::TooLarge { .. } => &kinds::TOO_LARGE,
+            BlobError::Digest { .. } => &kinds::DIGEST,
+            BlobError::Key { .. } | BlobError::Presign(_) => &kinds::UNREADABLE,
+            BlobError::Damaged(_) => return Self::internal(&error),
+            BlobError::Folder { .. } | BlobError::Unavailable { .. } => {
+                tracing::error!(error = &error as &dyn std::error::Error, "an object could not be served");
+                return Self::new(&kinds::UNAVAILABLE).detail("Object storage does not answer.");
+            }
         };
-        if status.is_server_error() {
-            tracing::error!(error = &error as &dyn std::error::Error, "an object could not be served");
-        }
-        let detail = if matches!(error, BlobError::Folder { .. }) { "object storage does not answer".into() } else { error.to_string() };
-        Self::new(status, slug, detail)
+        Self::new(kind).detail(sentence(&error))
     }
 }
 
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
-        let Self { status, slug, detail } = self;
-        let body =
-            json!({"type": format!("/problems/{slug}"), "title": status.canonical_reason(), "status": status.as_u16(), "detail": detail});
-        let mut response = (status, [(header::CONTENT_TYPE, "application/problem+json")], body.to_string()).into_response();
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("1"));
-        }
-        response
-    }
+/// An error's text with a capital and a full stop, as every `detail` has them.
+fn sentence(error: &dyn std::fmt::Display) -> String {
+    let text = error.to_string();
+    let mut rest = text.chars();
+    rest.next().map(|first| format!("{}{}.", first.to_uppercase(), rest.as_str())).unwrap_or_default()
 }
 
 #[cfg(test)]

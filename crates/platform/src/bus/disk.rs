@@ -3,8 +3,11 @@
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    path::Path,
-    sync::atomic::{AtomicU64, Ordering},
+    path::{Path, PathBuf},
+    sync::{
+        Mutex, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use bytes::Bytes;
@@ -22,8 +25,11 @@ const JOURNAL_BYTES: u64 = 128 * 1_024 * 1_024;
 const OPEN_FILES: usize = 64;
 
 pub(super) struct Disk {
-    database: Database,
-    keyspace: Keyspace,
+    path: PathBuf,
+    /// Nothing while the engine is closed after a failure and could not be opened again yet.
+    engine: RwLock<Option<Engine>>,
+    /// What takes back the commit that failed, once the engine is open again: it may have been written all the same.
+    undo: Mutex<Vec<Change>>,
     durable: PersistMode,
     /// What was written since the write buffer was last turned over. The engine is told to never do that by itself: it would ask its
     /// worker with every commit until it is done, and once a thousand such requests fill its queue the worker, which puts one in it
@@ -31,20 +37,43 @@ pub(super) struct Disk {
     buffered: AtomicU64,
 }
 
+struct Engine {
+    database: Database,
+    keyspace: Keyspace,
+}
+
+impl Engine {
+    fn open(path: &Path) -> Result<Self, fjall::Error> {
+        let database = Database::builder(path)
+            .cache_size(CACHE_BYTES)
+            .max_journaling_size(JOURNAL_BYTES)
+            .max_cached_files(Some(OPEN_FILES))
+            .worker_threads(1)
+            .open()?;
+        let keyspace = database.keyspace("bus", || KeyspaceCreateOptions::default().max_memtable_size(u64::MAX))?;
+        Ok(Self { database, keyspace })
+    }
+
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        Ok(self.keyspace.get(key).map_err(StoreError::new)?.map(|value| Bytes::copy_from_slice(&value)))
+    }
+
+    fn commit(&self, changes: &[Change], mode: PersistMode) -> Result<(), StoreError> {
+        let mut batch = self.database.batch().durability(Some(mode));
+        for change in changes {
+            match change {
+                Change::Put(key, value) => batch.insert(&self.keyspace, key.as_slice(), value.as_ref()),
+                Change::Remove(key) => batch.remove(&self.keyspace, key.as_slice()),
+            }
+        }
+        batch.commit().map_err(StoreError::new)
+    }
+}
+
 impl Disk {
     pub(super) fn open(path: &Path, durability: Durability) -> Result<Self, BusError> {
-        let open = || {
-            let database = Database::builder(path)
-                .cache_size(CACHE_BYTES)
-                .max_journaling_size(JOURNAL_BYTES)
-                .max_cached_files(Some(OPEN_FILES))
-                .worker_threads(1)
-                .open()?;
-            let keyspace = database.keyspace("bus", || KeyspaceCreateOptions::default().max_memtable_size(u64::MAX))?;
-            Ok::<_, fjall::Error>((database, keyspace))
-        };
         // A file whose bytes are not what they were may make the engine panic; to whoever opens it, that is a damaged folder too.
-        let (database, keyspace) = match catch_unwind(AssertUnwindSafe(open)) {
+        let engine = match catch_unwind(AssertUnwindSafe(|| Engine::open(path))) {
             Ok(Ok(opened)) => opened,
             Ok(Err(fjall::Error::Locked)) => return Err(BusError::Locked(path.to_owned())),
             Ok(Err(fjall::Error::Io(cause))) => return Err(BusError::Open { path: path.to_owned(), cause: StoreError::new(cause) }),
@@ -58,51 +87,95 @@ impl Disk {
             Durability::Power => PersistMode::SyncAll,
             Durability::Process => PersistMode::Buffer,
         };
-        Ok(Self { database, keyspace, durable, buffered: AtomicU64::new(0) })
+        let (engine, undo) = (RwLock::new(Some(engine)), Mutex::default());
+        Ok(Self { path: path.to_owned(), engine, undo, durable, buffered: AtomicU64::new(0) })
     }
+
+    /// Works with the engine while nobody closes it.
+    fn with<T>(&self, work: impl FnOnce(&Engine) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        match &*self.engine.read().unwrap_or_else(PoisonError::into_inner) {
+            Some(engine) => work(engine),
+            None => Err(StoreError::new(std::io::Error::other("the event log is closed after a failure"))),
+        }
+    }
+
+    /// After a commit that failed (a full disk) the engine takes no other for good: it no longer knows what the disk has. So it is closed
+    /// and opened again, which reads the disk anew, and the failed commit, of which any part may be there, is taken back.
+    fn mend(&self) -> Result<(), StoreError> {
+        let mut undo = self.undo.lock().unwrap_or_else(PoisonError::into_inner);
+        if undo.is_empty() {
+            return Ok(());
+        }
+        let mut engine = self.engine.write().unwrap_or_else(PoisonError::into_inner);
+        // Closed first: it holds the lock of its folder. Nobody reads meanwhile.
+        drop(engine.take());
+        let opened = catch_unwind(AssertUnwindSafe(|| Engine::open(&self.path)))
+            .map_err(|panic| StoreError::new(std::io::Error::other(crate::tasks::message(panic.as_ref()).to_owned())))?
+            .map_err(StoreError::new)?;
+        let taken_back = opened.commit(&undo, self.durable);
+        // Open again for readers in any case; with a failure the next commit begins here.
+        *engine = Some(opened);
+        taken_back?;
+        undo.clear();
+        self.buffered.store(0, Ordering::Relaxed);
+        tracing::info!("the event log takes commits again");
+        Ok(())
+    }
+}
+
+/// What a commit of these changes would overwrite.
+fn before(engine: &Engine, changes: &[Change]) -> Result<Vec<Change>, StoreError> {
+    let old = |change: &Change| {
+        let (Change::Put(key, _) | Change::Remove(key)) = change;
+        Ok(engine.get(key)?.map_or_else(|| Change::Remove(key.clone()), |value| Change::Put(key.clone(), value)))
+    };
+    changes.iter().map(old).collect()
 }
 
 impl Store for Disk {
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
-        Ok(self.keyspace.get(key).map_err(StoreError::new)?.map(|value| Bytes::copy_from_slice(&value)))
+        self.with(|engine| engine.get(key))
     }
 
     fn commit(&self, changes: Vec<Change>, durable: bool) -> Result<(), StoreError> {
-        let mut batch = self.database.batch().durability(Some(if durable { self.durable } else { PersistMode::Buffer }));
-        let mut bytes = 0;
-        for change in changes {
-            bytes += change.size();
-            match change {
-                Change::Put(key, value) => batch.insert(&self.keyspace, key, value.as_ref()),
-                Change::Remove(key) => batch.remove(&self.keyspace, key),
+        self.mend()?;
+        let mode = if durable { self.durable } else { PersistMode::Buffer };
+        self.with(|engine| {
+            if let Err(error) = engine.commit(&changes, mode) {
+                *self.undo.lock().unwrap_or_else(PoisonError::into_inner) = before(engine, &changes)?;
+                return Err(error);
             }
-        }
-        batch.commit().map_err(StoreError::new)?;
-        if self.buffered.fetch_add(bytes, Ordering::Relaxed) + bytes >= WRITE_BUFFER_BYTES {
-            self.buffered.store(0, Ordering::Relaxed);
-            // What is committed is committed; should this fail, the engine takes no more commits and says so with the next one.
-            if let Err(error) = self.keyspace.rotate_memtable() {
-                tracing::error!(error = &error as &dyn std::error::Error, "the event log cannot turn its write buffer over");
+            let bytes: u64 = changes.iter().map(Change::size).sum();
+            if self.buffered.fetch_add(bytes, Ordering::Relaxed) + bytes >= WRITE_BUFFER_BYTES {
+                self.buffered.store(0, Ordering::Relaxed);
+                // What is committed is committed; should this fail, the engine takes no more commits and says so with the next one.
+                if let Err(error) = engine.keyspace.rotate_memtable() {
+                    tracing::error!(error = &error as &dyn std::error::Error, "the event log cannot turn its write buffer over");
+                }
             }
-        }
-        Ok(())
+            Ok(())
+        })
     }
 
     fn scan(&self, from: &[u8], to: &[u8], limit: usize) -> Result<Vec<(Bytes, Bytes)>, StoreError> {
         if from >= to {
             return Ok(Vec::new());
         }
-        let mut found = Vec::new();
-        for pair in self.keyspace.range(from..to).take(limit) {
-            let (key, value) = pair.into_inner().map_err(StoreError::new)?;
-            found.push((Bytes::copy_from_slice(&key), Bytes::copy_from_slice(&value)));
-        }
-        Ok(found)
+        self.with(|engine| {
+            let mut found = Vec::new();
+            for pair in engine.keyspace.range(from..to).take(limit) {
+                let (key, value) = pair.into_inner().map_err(StoreError::new)?;
+                found.push((Bytes::copy_from_slice(&key), Bytes::copy_from_slice(&value)));
+            }
+            Ok(found)
+        })
     }
 
     fn last_key(&self, prefix: &[u8]) -> Result<Option<Bytes>, StoreError> {
-        let last = self.keyspace.range(prefix..after_prefix(prefix).as_slice()).next_back();
-        last.map(|pair| pair.key().map(|key| Bytes::copy_from_slice(&key)).map_err(StoreError::new)).transpose()
+        self.with(|engine| {
+            let last = engine.keyspace.range(prefix..after_prefix(prefix).as_slice()).next_back();
+            last.map(|pair| pair.key().map(|key| Bytes::copy_from_slice(&key)).map_err(StoreError::new)).transpose()
+        })
     }
 }
 
@@ -119,8 +192,9 @@ mod tests {
         for n in 0..count {
             disk.commit(vec![Change::Put(n.to_be_bytes().to_vec(), value.clone())], true).unwrap();
         }
+        let size = || disk.with(|engine| Ok(engine.database.write_buffer_size())).unwrap();
         // The engine makes writers wait from four full buffers on.
-        assert!(disk.database.write_buffer_size() <= 6 * WRITE_BUFFER_BYTES, "{}", disk.database.write_buffer_size());
+        assert!(size() <= 6 * WRITE_BUFFER_BYTES, "{}", size());
         assert_eq!(disk.scan(&[], &[0xff], usize::MAX).unwrap().len() as u64, count);
     }
 }

@@ -15,7 +15,10 @@ use rusqlite::{Connection, ErrorCode};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::{Counters, DbError, Durability, Tx};
-use crate::chance::{Chance, Stream};
+use crate::{
+    chance::{Chance, Stream},
+    telemetry,
+};
 
 /// How many transactions share a commit at most.
 const MAX_BATCH: usize = 256;
@@ -106,7 +109,9 @@ impl Engine {
             }
             Self::File(file) => {
                 let (reply, answer) = oneshot::channel();
-                let job: Job = Box::new(move |connection, counters| run_job(connection, counters, &work, reply));
+                // The writer works for many; what is written in this work (an event, a saga) is still part of the caller's trace.
+                let context = telemetry::Context::current();
+                let job: Job = Box::new(move |connection, counters| context.enter(|| run_job(connection, counters, &work, reply)));
                 if file.jobs.send(job).await.is_err() {
                     return Err(DbError::Unavailable("its writer has ended".into()).into());
                 }

@@ -13,7 +13,10 @@ use crate::{
     db::{Db, DbError, Tx},
     schema::{Codec, SchemaError},
     service::Env,
-    telemetry::context::{Context, Contexts},
+    telemetry::{
+        context::{Context, Contexts},
+        traces::{Span, SpanKind, Traces},
+    },
     values,
 };
 
@@ -86,6 +89,22 @@ fn read<E: Event>(codec: &Codec<E>, contexts: &Contexts, delivery: &Delivery) ->
     Ok(Received { event, id: id.into(), at, key: delivery.key.clone(), context })
 }
 
+/// The span of taking an event: a part of the trace in which it was told, under the work that told it.
+fn span<E: Event>(traces: &Traces, event: &Received<E>) -> Span {
+    if !traces.is_on() {
+        return Span::none();
+    }
+    let id = event.id.to_string();
+    let attributes = [("messaging.system", "crashcart"), ("messaging.destination.name", E::TOPIC), ("messaging.message.id", id.as_str())];
+    traces.span(&format!("process {}", E::TOPIC), SpanKind::Consumer, &event.context, &attributes)
+}
+
+fn end(span: &mut Span, done: &Result<(), HandlerError>) {
+    if let Err(error) = done {
+        span.fail(&error.to_string());
+    }
+}
+
 struct Transactional<E: Event, F> {
     db: Db,
     clock: Clock,
@@ -101,8 +120,15 @@ where
     F: AsyncFn(&mut Tx<'_>, &Received<E>) -> Result<(), HandlerError> + Send + Sync + 'static,
 {
     async fn apply(&self, events: Vec<Received<E>>) -> Result<(), HandlerError> {
+        // Around the transaction and not in it: it may run more than once, and it ends when the effect is durable.
+        let mut spans: Vec<Span> = if self.contexts.traces().is_on() {
+            events.iter().map(|event| span(self.contexts.traces(), event)).collect()
+        } else {
+            Vec::new()
+        };
         let (note, effect, clock) = (self.note.clone(), self.effect.clone(), self.clock);
-        self.db
+        let done = self
+            .db
             .write(async move |tx: &mut Tx<'_>| {
                 for event in &events {
                     if tx.insert_new(&note, values![E::TOPIC, event.id, &event.key, clock.now()]).await? {
@@ -111,7 +137,13 @@ where
                 }
                 Ok(())
             })
-            .await
+            .await;
+        match &done {
+            // Each comes again by itself, with a span that says what became of it.
+            Err(_) if spans.len() > 1 => spans.into_iter().for_each(Span::forget),
+            _ => spans.iter_mut().for_each(|span| end(span, &done)),
+        }
+        done
     }
 }
 
@@ -163,7 +195,12 @@ where
             let mut results = Vec::with_capacity(batch.len());
             for delivery in batch {
                 let result = match read(&self.codec, &self.contexts, delivery) {
-                    Ok(event) => event.context.clone().scope((self.effect)(event)).await,
+                    Ok(event) => {
+                        let mut span = span(self.contexts.traces(), &event);
+                        let done = event.context.clone().scope((self.effect)(event)).await;
+                        end(&mut span, &done);
+                        done
+                    }
                     Err(error) => Err(error),
                 };
                 let failed = result.is_err();

@@ -85,6 +85,10 @@ pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let text = std::str::from_utf8(bytes).map_err(|error| {
         Problem::new(&kinds::UNREADABLE).detail(format!("The body is not UTF-8: byte {} is wrong.", error.valid_up_to()))
     })?;
+    // To serde a list of the fields' values is a struct too. To the document it is not.
+    if text.trim_start().starts_with('[') && serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok() {
+        return Err(Problem::invalid("#", "must be an object, and a list was sent"));
+    }
     let mut reader = serde_json::Deserializer::from_str(text);
     let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let pointer = pointer(error.path());
@@ -334,6 +338,8 @@ mod tests {
         assert_eq!(refused(r#"{"items": [], "more": 1}"#).0, 422);
         assert_eq!(refused(r#"{"items": [], "items": []}"#).0, 422, "a duplicate key");
         assert_eq!(refused(r#"{"items": [{"sku": "A", "quantity": 99999999999999999999}]}"#).0, 422);
+        assert_eq!(refused("[[]]"), (422, "# must be an object, and a list was sent".into()));
+        assert_eq!(refused("[[]").0, 400);
         assert_eq!(refused(r#"{"items": "#).0, 400);
         assert_eq!(refused(r#"{"items": []} x"#).0, 400);
     }

@@ -14,6 +14,7 @@ use std::{
 use http::{HeaderMap, HeaderName, HeaderValue};
 use rand::Rng;
 
+use super::traces::Traces;
 use crate::chance::{Chance, Stream};
 
 use self::w3c::{Parent, parse_state, parse_traceparent};
@@ -153,12 +154,30 @@ impl Context {
 pub struct Contexts {
     service: Arc<str>,
     stream: Arc<Mutex<Stream>>,
+    traces: Traces,
 }
 
 impl Contexts {
     #[must_use]
     pub fn new(chance: Chance, service: &str, instance: u32) -> Self {
-        Self { service: service.into(), stream: Arc::new(Mutex::new(chance.stream(service, &instance.to_string(), "trace"))) }
+        Self {
+            service: service.into(),
+            stream: Arc::new(Mutex::new(chance.stream(service, &instance.to_string(), "trace"))),
+            traces: Traces::off(),
+        }
+    }
+
+    /// With somewhere for the spans of this service's work to go.
+    #[must_use]
+    pub fn recorded_by(mut self, traces: Traces) -> Self {
+        self.traces = traces;
+        self
+    }
+
+    /// Where the spans of this service's work go.
+    #[must_use]
+    pub const fn traces(&self) -> &Traces {
+        &self.traces
     }
 
     /// For work that begins here: a sweep, a command.

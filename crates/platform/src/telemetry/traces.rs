@@ -138,11 +138,21 @@ struct Open {
 }
 
 impl Span {
+    /// What nobody records.
+    pub const fn none() -> Self {
+        Self(None)
+    }
+
     /// Says one thing more about it.
     pub fn set(&mut self, key: &'static str, value: impl Into<Value>) {
         if let Some(open) = &mut self.0 {
             open.data.attributes.push(attribute(key, value.into()));
         }
+    }
+
+    /// It is not told after all.
+    pub fn forget(mut self) {
+        self.0 = None;
     }
 
     /// Marks it as failed, for this reason.

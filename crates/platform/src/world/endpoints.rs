@@ -2,14 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use axum::{Json, Router, response::IntoResponse, routing::get};
+use axum::{
+    Json, Router,
+    response::{IntoResponse, Redirect},
+    routing::get,
+};
 use http::{StatusCode, header};
 use serde_json::json;
 use utoipa::openapi::OpenApi;
 
-use super::World;
+use super::{World, pages};
 use crate::{
     db::{Db, DbError, Tx},
+    http::Path,
     problem::Problem,
     service::Manifest,
     tasks::Tasks,
@@ -21,6 +26,8 @@ pub(super) fn describe(mut openapi: OpenApi, manifest: &Manifest) -> OpenApi {
     openapi.info.title = format!("Crashcart {}", manifest.name);
     openapi.info.description = Some(manifest.summary.to_owned());
     openapi.info.version = env!("CARGO_PKG_VERSION").to_owned();
+    // Otherwise the document names the author of the library that makes it.
+    openapi.info.contact = None;
     openapi.info.license = Some(utoipa::openapi::LicenseBuilder::new().name("MIT OR Apache-2.0").build());
     let components = openapi.components.get_or_insert_default();
     components.schemas.insert("Problem".to_owned(), Problem::schema());
@@ -57,7 +64,7 @@ pub(super) fn add(router: Router, world: &World, manifest: &'static Manifest, db
             (status, Json(json!({"service": name, "status": if up { "UP" } else { "DOWN" }, "dependencies": shown}))).into_response()
         }
     };
-    let swagger = utoipa_swagger_ui::SwaggerUi::new("/docs").config(utoipa_swagger_ui::Config::from("/openapi.json"));
+    let page = |file: &str| pages::swagger(file, "/openapi.json");
     router
         .route("/health", get(move || async move { Json(json!({"service": name, "status": "UP"})) }))
         .route("/health/ready", get(ready))
@@ -68,5 +75,7 @@ pub(super) fn add(router: Router, world: &World, manifest: &'static Manifest, db
             }),
         )
         .route("/openapi.json", get(move || async move { ([(header::CONTENT_TYPE, "application/json")], document) }))
-        .merge(Router::from(swagger))
+        .route("/docs", get(|| async { Redirect::permanent("/docs/") }))
+        .route("/docs/", get(move || async move { page("index.html") }))
+        .route("/docs/{file}", get(move |Path(file): Path<String>| async move { page(&file) }))
 }

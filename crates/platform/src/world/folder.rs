@@ -2,7 +2,7 @@
 
 use std::{
     fs::{File, OpenOptions, TryLockError},
-    io::Write,
+    io::{ErrorKind, Write},
     path::Path,
 };
 
@@ -12,6 +12,12 @@ use crate::{auth::Secret, chance::Chance};
 
 /// The layout that this program writes.
 const LAYOUT: &str = "crashcart-data 1";
+/// The file that names the layout.
+const MARK: &str = "LAYOUT";
+/// The same while it is being written.
+const UNFINISHED_MARK: &str = "LAYOUT.new";
+/// The file whose lock is held by the process that works here.
+const LOCK: &str = "LOCK";
 
 #[derive(Debug, thiserror::Error)]
 pub enum FolderError {
@@ -23,7 +29,7 @@ pub enum FolderError {
     Layout { path: String, found: String },
     #[error("the folder {path} is not empty and no data folder of crashcart; name another one with --data")]
     Foreign { path: String },
-    #[error("the data folder {path} cannot be used: {source}")]
+    #[error("the data folder {path} cannot be used: {source}; mend that, or name another folder with --data")]
     Io { path: String, source: std::io::Error },
 }
 
@@ -33,38 +39,66 @@ pub struct Held {
     _lock: File,
 }
 
+/// Looks whether a folder can be taken, and changes nothing: what is wrong with it is to be told before anything else is done.
+pub fn look(folder: &Path) -> Result<(), FolderError> {
+    if is_fresh(folder)? {
+        return Ok(());
+    }
+    match File::open(folder.join(LOCK)) {
+        Ok(lock) => take(folder, &lock),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(source) => Err(io(folder)(source)),
+    }
+}
+
 /// Opens or makes a data folder and takes it for this process.
 pub fn hold(folder: &Path) -> Result<Held, FolderError> {
+    if is_fresh(folder)? {
+        std::fs::create_dir_all(folder).map_err(io(folder))?;
+        // Whole or not at all: half a mark would be that of no version.
+        let unfinished = folder.join(UNFINISHED_MARK);
+        let written = std::fs::write(&unfinished, format!("{LAYOUT}\n")).and_then(|()| std::fs::rename(&unfinished, folder.join(MARK)));
+        written.map_err(io(folder))?;
+    }
+    let lock = OpenOptions::new().create(true).truncate(false).write(true).open(folder.join(LOCK)).map_err(io(folder))?;
+    take(folder, &lock)?;
+    Ok(Held { _lock: lock })
+}
+
+/// Whether nothing is there yet; an error for a folder that is no data folder of this version.
+fn is_fresh(folder: &Path) -> Result<bool, FolderError> {
     let path = || folder.display().to_string();
-    let io = |source| FolderError::Io { path: path(), source };
-    let mark = folder.join("LAYOUT");
     let fresh = match std::fs::read_dir(folder) {
-        Ok(mut entries) => entries.next().is_none(),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => true,
-        Err(source) => return Err(io(source)),
+        Ok(mut entries) => entries.all(|entry| entry.is_ok_and(|entry| entry.file_name() == UNFINISHED_MARK)),
+        Err(error) if error.kind() == ErrorKind::NotFound => true,
+        Err(source) => return Err(io(folder)(source)),
     };
-    match std::fs::read_to_string(&mark) {
-        Ok(found) if found.trim() == LAYOUT => {}
-        Ok(found) => return Err(FolderError::Layout { path: path(), found: found.trim().chars().take(60).collect() }),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && fresh => {
-            std::fs::create_dir_all(folder).map_err(io)?;
-            std::fs::write(&mark, format!("{LAYOUT}\n")).map_err(io)?;
-        }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(FolderError::Foreign { path: path() }),
-        Err(source) => return Err(io(source)),
+    match std::fs::read_to_string(folder.join(MARK)) {
+        Ok(found) if found.trim() == LAYOUT => Ok(false),
+        Ok(found) => Err(FolderError::Layout { path: path(), found: found.trim().chars().take(60).collect() }),
+        Err(error) if error.kind() == ErrorKind::NotFound && fresh => Ok(true),
+        Err(error) if error.kind() == ErrorKind::NotFound => Err(FolderError::Foreign { path: path() }),
+        Err(source) => Err(io(folder)(source)),
     }
-    let lock = OpenOptions::new().create(true).truncate(false).write(true).open(folder.join("LOCK")).map_err(io)?;
+}
+
+fn take(folder: &Path, lock: &File) -> Result<(), FolderError> {
     match lock.try_lock() {
-        Ok(()) => Ok(Held { _lock: lock }),
-        Err(TryLockError::WouldBlock) => Err(FolderError::InUse { path: path() }),
-        Err(TryLockError::Error(source)) => Err(io(source)),
+        Ok(()) => Ok(()),
+        Err(TryLockError::WouldBlock) => Err(FolderError::InUse { path: folder.display().to_string() }),
+        Err(TryLockError::Error(source)) => Err(io(folder)(source)),
     }
+}
+
+fn io(folder: &Path) -> impl FnOnce(std::io::Error) -> FolderError {
+    let path = folder.display().to_string();
+    move |source| FolderError::Io { path, source }
 }
 
 /// Whether a process holds this data folder now; the files of one that was killed say nothing of that.
 #[must_use]
 pub fn is_held(folder: &Path) -> bool {
-    let lock = OpenOptions::new().write(true).open(folder.join("LOCK"));
+    let lock = OpenOptions::new().write(true).open(folder.join(LOCK));
     lock.is_ok_and(|lock| matches!(lock.try_lock(), Err(TryLockError::WouldBlock)))
 }
 

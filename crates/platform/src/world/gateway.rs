@@ -4,13 +4,13 @@ use axum::{
     Json, Router,
     body::Body,
     extract::{Path, Request, State},
-    response::{Html, IntoResponse, Response},
+    response::{IntoResponse, Response},
     routing::get,
 };
 use http::header;
 use serde_json::{Map, json};
 
-use super::World;
+use super::{World, pages};
 use crate::problem::{Problem, kinds};
 
 /// The router of the gateway. It hands a request on as it is: the service's own layer does the rest.
@@ -22,6 +22,8 @@ pub fn router(world: &World) -> Router {
         .route("/metrics", get(metrics))
         .route("/docs", get(docs))
         .route("/docs/{service}", get(docs_of))
+        .route("/docs/{service}/", get(docs_of))
+        .route("/docs/{service}/{file}", get(docs_file))
         .route("/openapi/{service}", get(openapi_of))
         .fallback(hand_on)
         .with_state(world.clone())
@@ -62,16 +64,22 @@ async fn overview(State(world): State<World>) -> Response {
     Json(json!({"name": "crashcart", "version": env!("CARGO_PKG_VERSION"), "docs": "/docs", "services": services})).into_response()
 }
 
+/// Whether every service is alive.
 async fn health(State(world): State<World>) -> Response {
-    let services: Map<_, _> = world.names().into_iter().map(|name| (name.to_owned(), json!("UP"))).collect();
-    Json(json!({"status": "UP", "services": services})).into_response()
+    of_all(&world, "/health").await
 }
 
+/// Whether every service has what it needs.
 async fn ready(State(world): State<World>) -> Response {
+    of_all(&world, "/health/ready").await
+}
+
+/// Asks every service; 200 when each says 200.
+async fn of_all(world: &World, path: &'static str) -> Response {
     let mut all = Map::new();
     let mut up = true;
     for name in world.names() {
-        let request = Request::get("/health/ready").body(Body::empty()).unwrap_or_default();
+        let request = Request::get(path).body(Body::empty()).unwrap_or_default();
         let state = match world.calls().hand(name, request).await {
             Some(response) if response.status().is_success() => "UP",
             _ => "DOWN",
@@ -87,7 +95,7 @@ async fn metrics(State(world): State<World>) -> Response {
     ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], world.metrics_text(None)).into_response()
 }
 
-async fn docs(State(world): State<World>) -> Html<String> {
+async fn docs(State(world): State<World>) -> Response {
     let rows: String = world
         .services()
         .values()
@@ -99,7 +107,7 @@ async fn docs(State(world): State<World>) -> Html<String> {
             )
         })
         .collect();
-    Html(format!(
+    pages::html(format!(
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\"><title>Crashcart: the services</title>\
          <style>body{{font:16px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:60rem;padding:0 1rem}}th{{text-align:left}}\
          td,th{{padding:.4rem .8rem .4rem 0;vertical-align:top;border-bottom:1px solid #ddd}}table{{border-collapse:collapse;width:100%}}</style>\
@@ -107,12 +115,22 @@ async fn docs(State(world): State<World>) -> Html<String> {
     ))
 }
 
-/// The service's own documentation page, served from its own document.
-async fn docs_of(State(world): State<World>, Path(service): Path<String>) -> Response {
+/// The service's own documentation page, over its own document. The page names its files relative to itself, so it ends in `/`.
+async fn docs_of(State(world): State<World>, Path(service): Path<String>, request: Request) -> Response {
     if world.openapi(&service).is_none() {
         return Problem::not_found(format!("service `{service}`")).into_response();
     }
-    axum::response::Redirect::temporary(&format!("/docs-ui/{service}/")).into_response()
+    if request.uri().path().ends_with('/') {
+        return pages::swagger("index.html", &format!("/openapi/{service}"));
+    }
+    axum::response::Redirect::permanent(&format!("/docs/{service}/")).into_response()
+}
+
+async fn docs_file(State(world): State<World>, Path((service, file)): Path<(String, String)>) -> Response {
+    match world.openapi(&service) {
+        Some(_) => pages::swagger(&file, &format!("/openapi/{service}")),
+        None => Problem::not_found(format!("service `{service}`")).into_response(),
+    }
 }
 
 async fn openapi_of(State(world): State<World>, Path(service): Path<String>) -> Response {

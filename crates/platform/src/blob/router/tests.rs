@@ -49,7 +49,7 @@ async fn problem(response: Response) -> (u16, String) {
     let body: Value = serde_json::from_str(&text(response).await).unwrap();
     assert_eq!(body["status"], status);
     assert!(body["title"].is_string() && !body["detail"].as_str().unwrap().is_empty());
-    (status, body["type"].as_str().unwrap().strip_prefix("/problems/").unwrap().to_owned())
+    (status, body["type"].as_str().unwrap().strip_prefix("urn:crashcart:problem:").unwrap().to_owned())
 }
 
 async fn refused(blobs: &Blobs, url: &str, headers: &[(&str, &str)], body: impl Into<Body>) -> (u16, String) {
@@ -129,7 +129,7 @@ async fn whatever_is_changed_about_a_signed_url_it_is_refused() {
     urls.push(uploads(&other_key, Some("text/plain"), Some(5)));
     for changed in urls {
         let headers = [("content-type", "text/plain")];
-        assert_eq!(refused(&blobs, &changed, &headers, "hello").await, because(403, "blob-signature"), "{changed}");
+        assert_eq!(refused(&blobs, &changed, &headers, "hello").await, because(403, "signed-url-invalid"), "{changed}");
     }
     for method in ["GET", "HEAD"] {
         assert_eq!(call(&blobs, method, &url, &[], "").await.status(), 403, "a URL to write does not read");
@@ -148,27 +148,27 @@ async fn a_signed_url_works_until_it_expires_and_not_a_microsecond_longer() {
     assert_eq!(call(&blobs, "PUT", &url, &[], "hello").await.status(), 200);
     blobs.delete("a/b.txt").await.unwrap();
     clock.sleep(Duration::from_micros(1)).await;
-    assert_eq!(refused(&blobs, &url, &[], "hello").await, because(403, "blob-expired"));
+    assert_eq!(refused(&blobs, &url, &[], "hello").await, because(403, "signed-url-expired"));
 }
 
 #[tokio::test(start_paused = true)]
 async fn too_many_bytes_are_refused_whether_they_are_announced_or_not() {
     let (blobs, ..) = world();
     let url = uploads(&blobs, None, Some(4));
-    let too_large = because(413, "blob-too-large");
+    let too_large = because(413, "too-large");
     let unread = Body::from_stream(futures::stream::iter([Err::<&str, _>(std::io::Error::other("somebody reads"))]));
     assert_eq!(refused(&blobs, &url, &[("content-length", "5")], unread).await, too_large);
     let stream = || Body::from_stream(futures::stream::iter(["he", "llo"].map(Ok::<_, std::io::Error>)));
     assert_eq!(refused(&blobs, &url, &[], stream()).await, too_large);
     let broken = futures::stream::iter([Ok("he"), Err(std::io::Error::other("gone"))]);
-    assert_eq!(refused(&blobs, &url, &[], Body::from_stream(broken)).await, because(400, "blob-incomplete"));
+    assert_eq!(refused(&blobs, &url, &[], Body::from_stream(broken)).await, because(400, "unreadable"));
     assert_eq!(call(&blobs, "PUT", &uploads(&blobs, None, Some(5)), &[], stream()).await.status(), 200);
 }
 
 #[tokio::test(start_paused = true)]
 async fn only_the_media_type_that_was_signed_is_taken() {
     let (blobs, ..) = world();
-    let wrong = because(415, "blob-content-type");
+    let wrong = because(415, "unsupported-media-type");
     let url = uploads(&blobs, Some("image/png"), None);
     assert_eq!(refused(&blobs, &url, &[("content-type", "text/html")], "hello").await, wrong);
     assert_eq!(refused(&blobs, &url, &[], "hello").await, wrong);
@@ -182,7 +182,7 @@ async fn only_the_media_type_that_was_signed_is_taken() {
 async fn bytes_that_do_not_have_the_digest_that_was_sent_are_not_stored() {
     let (blobs, ..) = world();
     let url = uploads(&blobs, None, None);
-    let wrong = because(422, "blob-digest");
+    let wrong = because(422, "digest-mismatch");
     let zero = "0".repeat(64);
     for headers in [
         vec![("x-content-sha256", zero.as_str())],
@@ -209,15 +209,15 @@ async fn bytes_that_do_not_have_the_digest_that_was_sent_are_not_stored() {
 async fn an_unknown_object_is_404_and_a_store_that_does_not_answer_503() {
     let (blobs, faults, _) = world();
     let url = sign(&blobs, Method::Get, "a/b.txt", Constraints::default()).url;
-    assert_eq!(problem(call(&blobs, "GET", &url, &[], "").await).await, because(404, "blob-unknown"));
+    assert_eq!(problem(call(&blobs, "GET", &url, &[], "").await).await, because(404, "not-found"));
     for point in ["blob.get", "blob.put"] {
         faults.set(point, Fault { rule: Rule::Fail, share: 1.0, millis: 0, scope: Scope::default(), for_seconds: None }).unwrap();
     }
     let get = call(&blobs, "GET", &url, &[], "").await;
     assert_eq!(get.headers()[header::RETRY_AFTER], "1");
-    assert_eq!(problem(get).await, because(503, "blob-unavailable"));
+    assert_eq!(problem(get).await, because(503, "unavailable"));
     let put = call(&blobs, "PUT", &uploads(&blobs, None, None), &[], "hello").await;
-    assert_eq!(problem(put).await, because(503, "blob-unavailable"));
+    assert_eq!(problem(put).await, because(503, "unavailable"));
 }
 
 #[tokio::test(start_paused = true)]
