@@ -1,21 +1,24 @@
-# Short names for what is done often. `make` alone lists them.
+# Short names for what is done often. `make` alone lists them. ARGS are handed on: `make up ARGS="--port 0"`.
 
-.PHONY: help up seed test demo bench crash lab-statistics tidy docs ci hooks
+CRASHCART ?= cargo run --release --
+ARGS ?=
+
+.PHONY: help up seed test demo bench crash lab-statistics contract tidy docs ci hooks
 
 help:
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 up: ## the whole system, until Ctrl-C
-	cargo run --release -- up
+	$(CRASHCART) up $(ARGS)
 
 seed: ## fill the running system with the data set
-	cargo run --release -- seed
+	$(CRASHCART) seed $(ARGS)
 
 test: ## everything that needs no engine
 	cargo test --workspace
 
 demo: ## the main job, by itself
-	cargo run --release -- demo
+	$(CRASHCART) demo $(ARGS)
 
 bench: ## figures for docs/benchmarks.md
 	cargo build --release
@@ -30,6 +33,9 @@ crash: ## a hundred kills of the running system, nothing acknowledged lost
 
 lab-statistics: ## 200 seeds of oversell against the reference model
 	cargo test --release -p system-tests --test statistics -- --ignored --nocapture
+
+contract: ## generated requests over every API document (schemathesis; ten minutes at most)
+	.ci/contract
 
 tidy: ## the order of the house
 	cargo xtask tidy

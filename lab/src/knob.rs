@@ -41,6 +41,12 @@ impl Knob {
         }
     }
 
+    /// What it is when nobody sets it, as text.
+    #[must_use]
+    pub fn default_text(&self) -> String {
+        self.default().to_string()
+    }
+
     const fn default(&self) -> Value {
         match self.kind {
             Kind::Whole { default, .. } => Value::Whole(default),

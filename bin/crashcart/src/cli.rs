@@ -124,12 +124,77 @@ mod tests {
         Cli::command().debug_assert();
     }
 
+    /// Every command that does something, by its whole name, with its long help at 100 columns.
+    fn leaves() -> Vec<(String, clap::Command)> {
+        fn walk(name: &str, command: &clap::Command, found: &mut Vec<(String, clap::Command)>) {
+            let inner: Vec<_> = command.get_subcommands().filter(|inner| inner.get_name() != "help").collect();
+            if inner.is_empty() {
+                found.push((name.to_owned(), command.clone()));
+            }
+            inner.into_iter().for_each(|inner| walk(&format!("{name} {}", inner.get_name()), inner, found));
+        }
+        let mut found = Vec::new();
+        let mut root = Cli::command().term_width(100);
+        root.build();
+        walk("crashcart", &root, &mut found);
+        found
+    }
+
     #[test]
-    fn every_command_shows_an_example() {
-        for command in Cli::command().get_subcommands() {
-            let help = command.clone().render_long_help().to_string();
-            let nested = command.get_subcommands().any(|inner| inner.clone().render_long_help().to_string().contains("Example"));
-            assert!(help.contains("Example") || nested, "`crashcart {}` has no example", command.get_name());
+    fn every_command_shows_an_example_that_can_be_typed() {
+        let leaves = leaves();
+        assert!(leaves.len() >= 16, "{}", leaves.len());
+        for (name, mut command) in leaves {
+            let help = command.render_long_help().to_string();
+            let (_, examples) = help.split_once("Example:").unwrap_or_else(|| panic!("`{name}` has no example"));
+            let typed: Vec<&str> = examples.lines().map(str::trim).filter(|line| line.starts_with("crashcart ")).collect();
+            assert!(typed.iter().any(|line| line.starts_with(&name)), "no example of `{name}` begins with it: {examples}");
+            for line in typed {
+                // What follows two spaces or a pipe says what it is for.
+                let words = line.split("  ").next().unwrap_or(line).split(" |").next().unwrap_or(line);
+                let parsed = Cli::try_parse_from(words.split_whitespace());
+                assert!(parsed.is_ok(), "`{words}` cannot be typed: {:?}", parsed.err().map(|error| error.to_string()));
+            }
+        }
+    }
+
+    #[test]
+    fn every_command_in_the_documents_can_be_typed() {
+        let root = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
+        let mut pages = vec![root.join("README.md"), root.join("docs/errors.md")];
+        pages.extend(std::fs::read_dir(root.join("docs/runbooks")).unwrap().flatten().map(|entry| entry.path()));
+        assert!(pages.len() >= 9, "the runbooks are there");
+        let mut typed = 0;
+        for page in pages {
+            let text = std::fs::read_to_string(&page).unwrap();
+            for span in text.split('`').skip(1).step_by(2).filter(|span| span.starts_with("crashcart ") && !span.contains('\n')) {
+                let words = span.split(" >").next().unwrap_or(span).split(" |").next().unwrap_or(span);
+                // A command is named without what it needs.
+                if words.split_whitespace().count() <= 3 && !words.contains("--") {
+                    assert!(
+                        leaves().iter().any(|(name, _)| words.starts_with(name.as_str()) || name.starts_with(words)),
+                        "{words} in {page:?}"
+                    );
+                    continue;
+                }
+                let parsed = Cli::try_parse_from(words.split_whitespace());
+                assert!(parsed.is_ok(), "{}: `{words}` cannot be typed: {:?}", page.display(), parsed.err().map(|error| error.to_string()));
+                typed += 1;
+            }
+        }
+        assert!(typed >= 5, "{typed}");
+    }
+
+    #[test]
+    fn every_help_fits_into_a_hundred_columns_and_explains_each_option() {
+        for (name, mut command) in leaves() {
+            let help = command.render_long_help().to_string();
+            let wide: Vec<&str> = help.lines().filter(|line| line.chars().count() > 100).collect();
+            assert!(wide.is_empty(), "`{name} --help` is wider than 100 columns: {wide:#?}");
+            assert!(help.contains("--json"), "`{name}` speaks JSON");
+            for argument in command.get_arguments() {
+                assert!(argument.get_help().is_some(), "`{name}`: {} is not explained", argument.get_id());
+            }
         }
     }
 }

@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::registry::SERVICES;
+use crate::registry::{SERVICES, check_settings};
 
 /// How long requests and tasks may take to finish once asked to stop.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -46,6 +46,8 @@ pub struct Addresses {
 
 #[derive(Debug, thiserror::Error)]
 pub enum HostError {
+    #[error(transparent)]
+    Settings(#[from] platform::settings::SettingsError),
     #[error(transparent)]
     Folder(#[from] FolderError),
     #[error(transparent)]
@@ -71,25 +73,24 @@ pub struct Host {
 impl Host {
     /// Starts every service over a data folder. With `port` 0 every port is a free one.
     pub async fn start(settings: Settings, data: &Path, port: u16) -> Result<Self, HostError> {
+        // Whatever can be refused is refused before there is anything to clean up: the settings, the folder, the ports.
+        check_settings(&settings)?;
+        folder::look(data)?;
+        let ports = Ports::bind(port).await?;
         let held = folder::hold(data)?;
         let clock = Clock::real();
         let servers = Tasks::new("host", clock);
         let traces = traces(&settings, &servers, clock)?;
         let world = World::real(settings, data, traces)?;
-        let started = SERVICES.iter().map(|manifest| world.start(manifest, 0));
-        for outcome in futures_join(started).await {
-            outcome?;
+        for manifest in SERVICES {
+            world.start(manifest, 0).await?;
         }
-        let ip = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        let pick = |fixed: u16| if port == 0 { 0 } else { fixed };
         let token = folder::secret(data, "admin.token", world.chance())?;
         let stop = CancellationToken::new();
-        let gateway = bind(ip, port, "gateway").await?;
-        let admin = bind(ip, pick(ADMIN_PORT), "admin listener").await?;
+        let Ports { gateway, admin, services: bound } = ports;
         let mut services = BTreeMap::new();
         let mut doors = vec![(gateway.0, gateway::router(&world)), (admin.0, admin::router(&world, token.clone()))];
-        for (number, manifest) in (0_u16..).zip(SERVICES) {
-            let (listener, address) = bind(ip, pick(FIRST_SERVICE_PORT + number), manifest.name).await?;
+        for (manifest, (listener, address)) in SERVICES.iter().zip(bound) {
             if let Some(router) = world.router(manifest.name) {
                 doors.push((listener, router));
                 services.insert(manifest.name.to_owned(), url(address));
@@ -119,15 +120,6 @@ impl Host {
     }
 }
 
-/// Starting is mostly waiting for disks, so all services start at once.
-async fn futures_join<T>(futures: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T> {
-    let mut done = Vec::new();
-    for future in futures {
-        done.push(future.await);
-    }
-    done
-}
-
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct TraceSettings {
@@ -142,7 +134,31 @@ fn traces(settings: &Settings, tasks: &Tasks, clock: Clock) -> Result<Traces, Ho
     if section.otlp_endpoint.is_empty() { Ok(Traces::off()) } else { Ok(Traces::start(&section.otlp_endpoint, tasks, clock)?) }
 }
 
-async fn bind(ip: IpAddr, port: u16, what: &str) -> Result<(TcpListener, SocketAddr), HostError> {
+type Door = (TcpListener, SocketAddr);
+
+/// Every port of the system, bound.
+struct Ports {
+    gateway: Door,
+    admin: Door,
+    /// In the order of the services.
+    services: Vec<Door>,
+}
+
+impl Ports {
+    async fn bind(port: u16) -> Result<Self, HostError> {
+        let ip = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let pick = |fixed: u16| if port == 0 { 0 } else { fixed };
+        let gateway = bind(ip, port, "gateway").await?;
+        let admin = bind(ip, pick(ADMIN_PORT), "admin listener").await?;
+        let mut services = Vec::new();
+        for (number, manifest) in (0_u16..).zip(SERVICES) {
+            services.push(bind(ip, pick(FIRST_SERVICE_PORT + number), manifest.name).await?);
+        }
+        Ok(Self { gateway, admin, services })
+    }
+}
+
+async fn bind(ip: IpAddr, port: u16, what: &str) -> Result<Door, HostError> {
     let told = |source| HostError::Port { port, ip, what: what.to_owned(), source };
     let listener = TcpListener::bind((ip, port)).await.map_err(told)?;
     let address = listener.local_addr().map_err(told)?;

@@ -59,6 +59,18 @@ pub fn bar(length: u64, what: &str) -> indicatif::ProgressBar {
     indicatif::ProgressBar::new(length).with_style(style).with_message(what.to_owned())
 }
 
+/// Something that turns on stderr, with the time that has passed, for work whose length nobody knows; only on a terminal.
+pub fn spinner(what: &str) -> indicatif::ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return indicatif::ProgressBar::hidden();
+    }
+    let style = indicatif::ProgressStyle::with_template(" {spinner} {msg}  {elapsed}")
+        .unwrap_or_else(|_| indicatif::ProgressStyle::default_spinner());
+    let spinner = indicatif::ProgressBar::new_spinner().with_style(style).with_message(what.to_owned());
+    spinner.enable_steady_tick(std::time::Duration::from_millis(120));
+    spinner
+}
+
 /// A report's lines, with colour on a terminal.
 pub fn lines(lines: &[lab::report::Line]) {
     use lab::report::Tone;

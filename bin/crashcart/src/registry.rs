@@ -1,7 +1,12 @@
 //! The one list of what can run. A test holds it against the folders under `services/`.
 
 use lab::target::Simulation;
-use platform::service::Manifest;
+use platform::{
+    Settings,
+    service::Manifest,
+    settings::{Section, SettingsError},
+    world::PlatformSettings,
+};
 
 /// Every service, in the order of the ledger, with psp, the mock of the outside world, last. Ports follow this order, from 8101 on.
 pub const SERVICES: &[&Manifest] = &[
@@ -17,6 +22,30 @@ pub const SERVICES: &[&Manifest] = &[
 
 /// The simulated worlds have every service that there is.
 pub const SIMULATION: Simulation = Simulation { manifests: SERVICES, planted: &[] };
+
+type Check = fn(&Settings, &str) -> Result<(), SettingsError>;
+
+/// The sections of the settings that are looked at before anything is made: the platform's, and those of the services.
+const SECTIONS: &[(&str, Check)] = &[
+    ("platform", check::<PlatformSettings>),
+    ("customer", check::<customer::config::Config>),
+    ("catalog", check::<catalog::config::Config>),
+    ("pricing", check::<pricing::config::Config>),
+    ("cart", check::<cart::config::Config>),
+    ("order", check::<order::config::Config>),
+    ("payment", check::<payment::config::Config>),
+    ("inventory", check::<inventory::config::Config>),
+    ("psp", check::<psp::config::Config>),
+];
+
+fn check<T: Section>(settings: &Settings, name: &str) -> Result<(), SettingsError> {
+    settings.checked::<T>(name).map(drop)
+}
+
+/// Refuses settings that a service would refuse when it is built: a mistake is told before a folder is made or a port is bound.
+pub fn check_settings(settings: &Settings) -> Result<(), SettingsError> {
+    SECTIONS.iter().try_for_each(|(name, check)| check(settings, name))
+}
 
 #[cfg(test)]
 mod tests {
@@ -35,6 +64,12 @@ mod tests {
         let mut listed: Vec<String> = SERVICES.iter().map(|manifest| manifest.name.to_owned()).collect();
         listed.sort();
         assert_eq!(listed, folders);
+    }
+
+    #[test]
+    fn the_settings_of_every_service_are_looked_at_first() {
+        let checked: Vec<&str> = SECTIONS.iter().map(|(name, _)| *name).skip(1).collect();
+        assert_eq!(checked, SERVICES.iter().map(|manifest| manifest.name).collect::<Vec<_>>());
     }
 
     #[test]

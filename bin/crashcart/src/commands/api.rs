@@ -1,9 +1,19 @@
-//! `crashcart api export`: the OpenAPI document of every service and the AsyncAPI document of the events, made from the code. The files
-//! in `docs/api` are made by this command; a test fails when they differ.
+//! `crashcart api export`: the OpenAPI document of every service, the AsyncAPI document of the events, and the table of who may call what,
+//! made from the code. The files in `docs/api` are made by this command; a test fails when they differ.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
 
 use clap::{Args, Subcommand};
+use platform::{
+    auth::{
+        Role,
+        access::{Access, TABLE},
+    },
+    world::World,
+};
 
 use crate::{
     cli::Common,
@@ -19,7 +29,7 @@ pub struct Api {
 
 #[derive(Subcommand, Debug)]
 enum What {
-    /// Write SERVICE.yaml (OpenAPI) for each service and asyncapi.yaml for the events
+    /// Write SERVICE.yaml (OpenAPI) for each service, asyncapi.yaml for the events, access.md for the roles
     #[command(after_help = "Example:\n  crashcart api export --to docs/api")]
     Export {
         /// The folder
@@ -46,6 +56,32 @@ impl Api {
     }
 }
 
+/// Who may call what, where tokens are asked for: every endpoint with every role, as the code decides it.
+fn access_table(world: &World) -> Result<String, Failure> {
+    let access = Access::parse(TABLE).map_err(Failure::failed)?;
+    let roles = [Role::Customer, Role::Agent, Role::Supervisor, Role::Analyst, Role::Operator, Role::Service];
+    let mut text =
+        "# Who may call what\nWhere `platform.auth` is `jwt`. Made from `config/access.toml` by `make docs`; every cell is tested.\n"
+            .to_owned();
+    for manifest in SERVICES {
+        let document = world.openapi(manifest.name).and_then(|document| serde_json::to_value(document).ok()).unwrap_or_default();
+        text +=
+            &format!("\n## {}\n| endpoint | no token | customer | agent | supervisor | analyst | operator | service |\n", manifest.name);
+        text += "| --- | --- | --- | --- | --- | --- | --- | --- |\n";
+        for (route, methods) in document["paths"].as_object().into_iter().flatten() {
+            for name in methods.as_object().into_iter().flatten().map(|(name, _)| name.to_uppercase()) {
+                let method: http::Method = name.parse().map_err(|_| Failure::failed(format!("{name} is no method")))?;
+                let open = access.is_open(&method, route);
+                let cell = |may: bool| if may { " yes |" } else { " |" };
+                let cells: String =
+                    roles.iter().map(|role| cell(open || access.admits(&method, route, &BTreeSet::from([*role])))).collect();
+                text += &format!("| `{name} {route}` |{}{cells}\n", cell(open));
+            }
+        }
+    }
+    Ok(text)
+}
+
 /// Every document by its file name.
 pub fn documents() -> Result<BTreeMap<String, String>, Failure> {
     let made = SIMULATION.run(1, &[], async |target| {
@@ -53,14 +89,25 @@ pub fn documents() -> Result<BTreeMap<String, String>, Failure> {
         let mut files: BTreeMap<String, String> =
             SERVICES.iter().filter_map(|manifest| Some((format!("{}.yaml", manifest.name), world.openapi_yaml(manifest.name)?))).collect();
         files.insert("asyncapi.yaml".to_owned(), world.asyncapi_yaml());
-        files
+        files.insert("access.md".to_owned(), access_table(world)?);
+        Ok(files)
     });
-    made.map_err(Failure::failed)
+    made.map_err(Failure::failed)?
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_document_refers_to_is_in_it() {
+        for (name, text) in documents().unwrap() {
+            for reference in text.split("#/components/schemas/").skip(1) {
+                let schema: String = reference.chars().take_while(|letter| letter.is_alphanumeric() || *letter == '_').collect();
+                assert!(text.contains(&format!("\n    {schema}:\n")), "{name} refers to {schema}, which is not there");
+            }
+        }
+    }
 
     #[test]
     fn the_documents_in_docs_are_those_of_the_code() {

@@ -47,7 +47,14 @@ impl Checkout {
 /// Who and what there is to buy from and with; seeded first where it is not there yet.
 pub async fn directory(gateway: &str, scale: f64) -> Result<Directory, Failure> {
     let shop = Patient::new(HttpShop::new(gateway).map_err(Failure::usage)?, Clock::real());
-    let seeded = seed::apply(&seed::plan(42, scale), &shop, 32, |_| {}).await.map_err(Failure::failed)?;
+    let bar = output::bar(0, "looking for goods");
+    let seeded = seed::apply(&seed::plan(42, scale), &shop, 32, |progress| {
+        bar.set_length(progress.planned);
+        bar.set_position(progress.done);
+    })
+    .await
+    .map_err(Failure::failed)?;
+    bar.finish_and_clear();
     Ok(seeded.directory)
 }
 

@@ -71,7 +71,9 @@ impl Demo {
         let live = runtime()?.block_on(live(settings, &data, self.seed, common.json))?;
         let started = clock.now();
         let request = Request::new(scenario::find("oversell").map_err(Failure::failed)?, self.seed);
+        let turning = output::spinner("the incident, on every rung, with its twins");
         let run = request.simulate(&SIMULATION).map_err(Failure::failed)?;
+        turning.finish_and_clear();
         let wall = clock.now().since(started);
         let written = scenarios::write(&run, &data.join("incidents"))?;
         if common.json {

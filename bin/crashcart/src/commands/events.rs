@@ -41,6 +41,8 @@ enum What {
     /// One event with its headers, by its id
     #[command(after_help = "Example:\n  crashcart events show 0195f3a2-7c11-7d3e-8a11-3f2f0c9b1e22")]
     Show {
+        /// Its id, as `events tail` shows it with --json, or `ce_id` in its headers
+        #[arg(value_name = "EVENT_ID")]
         id: String,
         #[command(flatten)]
         at: Where,

@@ -1,6 +1,12 @@
 //! `crashcart load`: buyers by the thousand, and what they saw.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use clap::Args;
 use load::{Arrivals, ClosedLoop, Cycle, Load as Loading, Mix, OpenLoop, Until};
@@ -16,7 +22,7 @@ use crate::{
 
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Example:\n  crashcart load --rate 50 --seconds 60            buyers come at 50 a second, whether or not the system keeps up\n  crashcart load --shoppers 32 --seconds 20 --bench   32 shoppers, again and again; nobody abandons, no card is declined"
+    after_help = "Example:\n  crashcart load --rate 50 --seconds 60              buyers come at 50 a second, whether it keeps up\n  crashcart load --shoppers 32 --seconds 20 --bench  32 shoppers, again and again, who all buy"
 )]
 pub struct Load {
     /// Journeys that begin each second (open loop: latency counts from the moment a buyer was meant to come)
@@ -58,8 +64,14 @@ impl Load {
             mix.abandoned = share;
         }
         let shop = Arc::new(HttpShop::new(&gateway).map_err(Failure::usage)?);
-        let load = Loading::new(shop, &directory, mix, self.seed, clock, tasks.clone()).map_err(Failure::usage)?;
         let duration = Duration::from_secs(self.seconds);
+        let bar = output::bar(self.seconds, "");
+        let (shown, begun, ended) = (bar.clone(), clock.now(), AtomicU64::new(0));
+        let load =
+            Loading::new(shop, &directory, mix, self.seed, clock, tasks.clone()).map_err(Failure::usage)?.watched_by(Arc::new(move |_| {
+                shown.set_message(format!("{} journeys", ended.fetch_add(1, Ordering::Relaxed) + 1));
+                shown.set_position(clock.now().since(begun).as_secs());
+            }));
         let report = match self.shoppers {
             Some(shoppers) => load.closed_loop(ClosedLoop { shoppers, until: Until::Passed(duration) }).await,
             None => {
@@ -72,6 +84,7 @@ impl Load {
             }
         }
         .map_err(Failure::usage)?;
+        bar.finish_and_clear();
         tasks.drain(Duration::from_secs(5)).await;
         if common.json {
             output::json(&report);

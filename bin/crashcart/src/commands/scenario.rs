@@ -4,11 +4,13 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use lab::{
+    knob::Knob,
     record, report,
     scenario::{self, LabError, Request, Run, Twins},
     target::Remote,
 };
 use platform::Clock;
+use serde_json::json;
 
 use crate::{
     cli::{Common, runtime},
@@ -26,7 +28,7 @@ pub struct Scenario {
 #[derive(Subcommand, Debug)]
 enum What {
     /// What can go wrong, with every ladder and every knob
-    #[command(after_help = "Example:\n  crashcart scenario list")]
+    #[command(after_help = "Example:\n  crashcart scenario list\n  crashcart scenario list --json | jq '.[].ladder[].name'")]
     List,
     /// Run one: each rung, with its twins, in virtual time
     #[command(
@@ -58,6 +60,10 @@ struct RunArgs {
 impl Scenario {
     pub fn run(self, common: &Common) -> Outcome {
         match self.what {
+            What::List if common.json => {
+                output::json(&listed());
+                Ok(output::OK)
+            }
             What::List => {
                 output::lines(&report::list());
                 Ok(output::OK)
@@ -76,6 +82,7 @@ impl RunArgs {
             .map_err(usage)?;
         let clock = Clock::real();
         let started = clock.now();
+        let turning = output::spinner(&format!("{}, {} rungs and their twins", scenario.name, request.rungs.len()));
         let run = if self.at.target.is_some() {
             runtime()?.block_on(async {
                 let (admin, token) = self.at.admin()?;
@@ -85,6 +92,7 @@ impl RunArgs {
         } else {
             request.with_twins(Twins::EveryRung).simulate(&SIMULATION).map_err(failed)?
         };
+        turning.finish_and_clear();
         let wall = clock.now().since(started);
         let written = write(&run, &self.records)?;
         if common.json {
@@ -94,6 +102,21 @@ impl RunArgs {
         }
         Ok(if run.is_as_declared() { output::OK } else { output::FAILED })
     }
+}
+
+/// Every scenario with its ladder and its knobs, for programs.
+fn listed() -> Vec<serde_json::Value> {
+    let rung = |rung: &scenario::Rung| {
+        let breaks: Vec<&str> = rung.breaks.iter().map(|invariant| invariant.as_str()).collect();
+        json!({"name": rung.name, "title": rung.title, "description": rung.description, "breaks": breaks})
+    };
+    let knob = |knob: &Knob| json!({"name": knob.name, "summary": knob.summary, "default": knob.default_text()});
+    let all = scenario::SCENARIOS.iter();
+    all.map(|one| {
+        json!({"name": one.name, "summary": one.summary, "precondition": one.precondition,
+            "ladder": one.ladder.iter().map(rung).collect::<Vec<_>>(), "knobs": one.knobs.iter().map(knob).collect::<Vec<_>>()})
+    })
+    .collect()
 }
 
 /// Writes the record of the rung that tells the incident.

@@ -6,7 +6,10 @@ use clap::Args;
 use platform::{
     Chance, Clock,
     auth::{Keys, Role},
-    world::{PlatformSettings, folder},
+    world::{
+        PlatformSettings,
+        folder::{self, FolderError},
+    },
 };
 
 use crate::{
@@ -47,6 +50,11 @@ impl Token {
                     "{} is no data folder; start a system there first, or name it with --data",
                     self.data.display()
                 )));
+            }
+            // One that runs may be given tokens too; one of another version is left alone.
+            match folder::look(&self.data) {
+                Ok(()) | Err(FolderError::InUse { .. }) => {}
+                Err(error) => return Err(Failure::usage(error)),
             }
             let chance = Chance::real().map_err(|error| Failure::failed(error.to_string()))?;
             folder::secret(&self.data, "signing.secret", chance).map_err(Failure::failed)?

@@ -36,6 +36,7 @@ pub struct Verify {
 impl Verify {
     pub async fn run(self, common: &Common) -> Outcome {
         let stopped = self.at.target.is_none() && self.at.admin.is_none() && running(&self.at.data).is_none();
+        let turning = output::spinner("reading what the services tell");
         let report = if stopped {
             let resting = at_rest(common, &self.at.data).await?;
             verify::verify(&resting, &Grace::default()).await
@@ -45,6 +46,7 @@ impl Verify {
             verify::verify(&remote as &dyn Target, &Grace::default()).await
         }
         .map_err(Failure::failed)?;
+        turning.finish_and_clear();
         if common.json {
             output::json(&report.json());
         } else {

@@ -1,51 +1,8 @@
 //! The real system: files, threads, sockets. It starts on free ports, takes orders over HTTP, comes to rest, and can be checked afterwards.
-#![expect(clippy::unwrap_used, reason = "what a test cannot go on without is a failed test")]
-
-use std::process::{Command, Stdio};
 
 use serde_json::Value as Json;
 
-fn crashcart() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_crashcart"))
-}
-
-fn run(args: &[&str]) -> (i32, String, String) {
-    let output = crashcart().args(args).output().unwrap();
-    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-    (output.status.code().unwrap_or(-1), text(output.stdout), text(output.stderr))
-}
-
-/// A running system; stopped as Ctrl-C does.
-struct Up {
-    child: std::process::Child,
-    data: String,
-    gateway: String,
-}
-
-impl Up {
-    fn start(data: &str) -> Self {
-        Self::start_with(data, &[])
-    }
-
-    fn start_with(data: &str, settings: &[(&str, &str)]) -> Self {
-        let mut command = crashcart();
-        command.args(["up", "--data", data, "--port", "0", "--json"]).envs(settings.iter().copied()).stdout(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let mut line = String::new();
-        std::io::BufRead::read_line(&mut std::io::BufReader::new(child.stdout.as_mut().unwrap()), &mut line).unwrap();
-        let told: Json = serde_json::from_str(&line).unwrap();
-        for field in ["gateway", "admin", "adminToken", "services", "data"] {
-            assert!(!told[field].is_null(), "`{field}` is missing in {told}");
-        }
-        Self { child, data: data.to_owned(), gateway: told["gateway"].as_str().unwrap().to_owned() }
-    }
-
-    fn stop(mut self) -> i32 {
-        let id = nix::unistd::Pid::from_raw(i32::try_from(self.child.id()).unwrap());
-        nix::sys::signal::kill(id, nix::sys::signal::Signal::SIGINT).unwrap();
-        self.child.wait().unwrap().code().unwrap_or(-1)
-    }
-}
+use crate::process::{Up, run};
 
 #[test]
 fn a_stopped_system_can_be_verified() {
@@ -93,7 +50,7 @@ fn a_running_system_is_oversold_and_the_damage_is_found_while_it_runs_and_when_i
     let (code, _, error) = run(&["checkout", "--count", "3", "--data", &data, "--json"]);
     assert_eq!(code, 0, "{error}");
     let knobs = ["time_scale=60", "stock=30", "demand_per_second=0.25"];
-    let mut args = vec!["scenario", "run", "oversell", "--target", &up.gateway, "--data", &data, "--records", &records, "--json"];
+    let mut args = vec!["scenario", "run", "oversell", "--target", up.gateway(), "--data", &data, "--records", &records, "--json"];
     args.extend(["--rung", "R0", "--rung", "R3"]);
     args.extend(knobs.iter().flat_map(|knob| ["--set", knob]));
     let (code, told, error) = run(&args);
@@ -109,7 +66,7 @@ fn a_running_system_is_oversold_and_the_damage_is_found_while_it_runs_and_when_i
     assert!(std::path::Path::new(told["record"].as_str().unwrap()).exists());
     // Who takes another factor than the system runs with is told what to set, and nothing happens.
     let at_forty = ["--set", "time_scale=40", "--set", "demand_per_second=0.1"];
-    let (code, _, error) = run(&[&["scenario", "run", "oversell", "--target", &up.gateway, "--data", &data], &at_forty[..]].concat());
+    let (code, _, error) = run(&[&["scenario", "run", "oversell", "--target", up.gateway(), "--data", &data], &at_forty[..]].concat());
     assert_eq!(code, 1);
     assert!(error.contains("RESERVATION_TTL_SECONDS=3"), "{error}");
     // The damage stays: it is found in the running system, and the same rows in the stopped one.

@@ -1,0 +1,8 @@
+//! The program as its users have it: processes, files, sockets, exit codes.
+#![expect(clippy::unwrap_used, reason = "what a test cannot go on without is a failed test")]
+
+mod bad_days;
+mod disk_full;
+mod live;
+mod make;
+mod process;
