@@ -1,5 +1,7 @@
 //! What the system tests share: the whole system in a simulated world, set up with something to sell.
 
+pub mod contract;
+pub mod samples;
 pub mod trade;
 
 use http::Method;
@@ -9,13 +11,13 @@ use platform::{
 };
 use serde_json::{Value as Json, json};
 
-/// Every service, two SKUs with a price and stock in one warehouse.
+/// Every service, each answer held against its document, two SKUs with a price and stock in one warehouse.
 pub async fn shop(seed: u64) -> Stage {
     shop_with(seed, |settings| settings).await
 }
 
 pub async fn shop_with(seed: u64, change: impl FnOnce(Settings) -> Settings) -> Stage {
-    let stage = Stage::of(crashcart::registry::SERVICES, seed, change).await;
+    let stage = Stage::of(contract::watched(), seed, change).await;
     for (sku, price, stock) in [("LAMP-RED-L", 1999, 100), ("DESK-OAK", 24_900, 10)] {
         let entry = json!({"unitPrice": {"amount": price, "currency": "USD"}});
         expect(stage.put(&format!("/pricing/books/standard-usd/entries/{sku}"), &entry).await, 201);

@@ -5,12 +5,18 @@
 use crashcart::registry::SIMULATION;
 use lab::{
     scenario::{Request, Run, find},
+    target::Simulation,
     verdict::Verdict,
 };
+use system_tests::contract::watched;
+
+fn simulation() -> Simulation {
+    Simulation { manifests: watched(), ..SIMULATION }
+}
 
 fn run(seed: u64, rungs: &[&str], knobs: &[&str]) -> Run {
     let request = Request::new(find("oversell").unwrap(), seed);
-    request.on_rungs(rungs.iter().copied()).unwrap().with_knobs(knobs.iter().copied()).unwrap().simulate(&SIMULATION).unwrap()
+    request.on_rungs(rungs.iter().copied()).unwrap().with_knobs(knobs.iter().copied()).unwrap().simulate(&simulation()).unwrap()
 }
 
 const SMALL: &[&str] = &["stock=20", "demand_per_second=1", "window_seconds=300"];
