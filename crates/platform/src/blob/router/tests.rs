@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use axum::http::Request;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tower::ServiceExt;
 
 use super::*;
