@@ -1,5 +1,5 @@
 //! The program as its users have it: processes, files, sockets, exit codes.
-#![expect(clippy::unwrap_used, reason = "what a test cannot go on without is a failed test")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "what a test cannot go on without is a failed test")]
 
 mod bad_days;
 mod disk_full;
