@@ -111,6 +111,9 @@ pub struct Problem {
     pub retry_after_seconds: Option<u64>,
 }
 
+/// The names of the members that every problem may have (RFC 9457, and `errors`).
+const MEMBERS: [&str; 6] = ["type", "title", "status", "detail", "instance", "errors"];
+
 const TYPE_PREFIX: &str = "urn:crashcart:problem:";
 
 impl Problem {
@@ -152,8 +155,10 @@ impl Problem {
         Self::new(&kinds::NOT_FOUND).detail(format!("There is no {what}."))
     }
 
+    /// One member more, beside those that every problem has: their names are taken, or a body would say one thing twice.
     #[must_use]
-    pub fn with(mut self, name: &str, value: impl Serialize) -> Self {
+    pub fn with(mut self, name: &'static str, value: impl Serialize) -> Self {
+        debug_assert!(!MEMBERS.contains(&name), "`{name}` is a member of every problem");
         if let Ok(value) = serde_json::to_value(value) {
             self.more.insert(name.to_owned(), value);
         }
@@ -238,5 +243,23 @@ impl IntoResponse for Problem {
         // The layer around every service adds `instance` from here, where the path is known.
         response.extensions_mut().insert(self);
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_sent_is_read_back() {
+        let sent = Problem::new(&kinds::CONFLICT).detail("It is PAID.").at("#/a", "must be 1").with("currentStatus", "PAID");
+        let read: Result<Problem, _> = serde_json::to_vec(&sent).and_then(|body| serde_json::from_slice(&body));
+        assert_eq!(read.ok(), Some(sent));
+    }
+
+    #[test]
+    #[should_panic(expected = "a member of every problem")]
+    fn a_member_has_one_meaning() {
+        let _ = Problem::new(&kinds::CONFLICT).with("status", "PAID");
     }
 }

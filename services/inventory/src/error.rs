@@ -73,7 +73,7 @@ fn refused(refusal: Refusal) -> Problem {
         Refusal::OtherItems(id) => Problem::new(&ORDER_RESERVED).detail(format!("It is reservation {id}.")).with("reservationId", id),
         Refusal::HoldExpired(at) => Problem::new(&HOLD_EXPIRED).detail(format!("It ended at {at}.")).with("expiresAt", at),
         Refusal::StaleToken => Problem::new(&STALE_TOKEN).detail("Use the `fencingToken` that came with this reservation."),
-        Refusal::Ended(status) => Problem::new(&ENDED).detail(format!("It is {status}.")).with("status", status),
+        Refusal::Ended(status) => Problem::new(&ENDED).detail(format!("It is {status}.")).with("currentStatus", status),
         Refusal::BelowZero { on_hand } => Problem::new(&BELOW_ZERO).detail(format!("{on_hand} are on hand.")).with("onHand", on_hand),
         Refusal::Committed { on_hand, committed } => Problem::new(&COMMITTED)
             .detail(format!("{on_hand} are on hand, {committed} are held or claimed; with `allowShortfall` it is done all the same."))

@@ -45,7 +45,9 @@ impl From<OrderError> for Problem {
     fn from(error: OrderError) -> Self {
         match error {
             OrderError::Unknown(id) => Self::not_found(format!("order {id}")),
-            OrderError::NotCancellable(status) => Self::new(&NOT_CANCELLABLE).detail(format!("It is {status}.")).with("status", status),
+            OrderError::NotCancellable(status) => {
+                Self::new(&NOT_CANCELLABLE).detail(format!("It is {status}.")).with("currentStatus", status)
+            }
             OrderError::CartOrdered { order, .. } => {
                 Self::new(&CART_ORDERED).detail(format!("It is order {order}.")).with("orderId", order)
             }

@@ -87,7 +87,7 @@ pub enum PaymentError {
 
 impl From<PaymentError> for Problem {
     fn from(error: PaymentError) -> Self {
-        let stands = |kind: &Kind, status: PaymentStatus| Self::new(kind).detail(format!("It is {status}.")).with("status", status);
+        let stands = |kind: &Kind, status: PaymentStatus| Self::new(kind).detail(format!("It is {status}.")).with("currentStatus", status);
         match error {
             PaymentError::Unknown(id) => Self::not_found(format!("payment {id}")),
             PaymentError::UnknownName(name) => Self::not_found(format!("payment {name}")),

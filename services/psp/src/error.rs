@@ -44,9 +44,13 @@ impl From<PspError> for Problem {
             PspError::KeyReused => Self::new(&kinds::KEY_REUSED).detail("Use a new `Idempotency-Key` for a new request."),
             PspError::Silent => Self::new(&kinds::TIMEOUT),
             PspError::Refused(refused) => match refused {
-                Refused::NotCapturable(status) => Self::new(&NOT_CAPTURABLE).detail(format!("It is {status}.")).with("status", status),
-                Refused::NotVoidable(status) => Self::new(&NOT_VOIDABLE).detail(format!("It is {status}.")).with("status", status),
-                Refused::NotRefundable(status) => Self::new(&NOT_REFUNDABLE).detail(format!("It is {status}.")).with("status", status),
+                Refused::NotCapturable(status) => {
+                    Self::new(&NOT_CAPTURABLE).detail(format!("It is {status}.")).with("currentStatus", status)
+                }
+                Refused::NotVoidable(status) => Self::new(&NOT_VOIDABLE).detail(format!("It is {status}.")).with("currentStatus", status),
+                Refused::NotRefundable(status) => {
+                    Self::new(&NOT_REFUNDABLE).detail(format!("It is {status}.")).with("currentStatus", status)
+                }
                 Refused::Currency(_) => Self::invalid("#/amount/currency", refused.to_string()),
                 Refused::Range(_) => Self::invalid("#/amount/amount", refused.to_string()),
             },
