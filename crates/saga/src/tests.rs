@@ -8,6 +8,7 @@ use std::{
 };
 
 use platform::{Chance, Clock, Tasks, db::Db, fault::Faults, lease::Leases, telemetry::context::Contexts};
+use tokio::sync::Notify;
 
 use super::*;
 use crate::{
@@ -25,6 +26,14 @@ struct Outside {
     loses_answers: bool,
     waits_at: Option<&'static str>,
     open: Arc<Mutex<bool>>,
+    /// The step that waits has looked and not answered yet: what is done between the two comes while it is under way.
+    meanwhile: Option<Arc<Meanwhile>>,
+}
+
+#[derive(Default)]
+struct Meanwhile {
+    looked: Notify,
+    may_answer: Notify,
 }
 
 const STEPS: &[&str] = &["hold", "pay", "claim"];
@@ -43,6 +52,10 @@ impl Definition for Outside {
                 return Outcome::Refused { reason: format!("no {step}"), and_this: false };
             }
             if self.waits_at == Some(step) && !*self.open.lock().unwrap() {
+                if let Some(meanwhile) = &self.meanwhile {
+                    meanwhile.looked.notify_one();
+                    meanwhile.may_answer.notified().await;
+                }
                 return Outcome::Wait(run.data, Timestamp::from_micros(i64::MAX));
             }
             self.effects.lock().unwrap().insert(run.key());
@@ -200,6 +213,24 @@ async fn a_waiting_saga_goes_on_when_it_is_woken() {
     // The sweep finds what was woken and takes it on.
     stage.runner.sweep().await.unwrap();
     stage.clock.sleep(Duration::from_secs(1)).await;
+    assert_eq!(stage.stored().await.state, State::Done);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_nudge_that_comes_while_a_step_is_under_way_is_not_lost() {
+    let meanwhile = Arc::new(Meanwhile::default());
+    let stage = stage(Outside { waits_at: Some("pay"), meanwhile: Some(meanwhile.clone()), ..Outside::default() }).await;
+    let news = async {
+        meanwhile.looked.notified().await;
+        *stage.outside.open.lock().unwrap() = true;
+        let (runner, id) = (stage.runner.clone(), stage.id);
+        stage.db.write(async move |tx: &mut Tx<'_>| runner.wake(tx, id).await).await.unwrap();
+        meanwhile.may_answer.notify_one();
+    };
+    let (advanced, ()) = futures::future::join(stage.runner.advance(stage.id), news).await;
+    advanced.unwrap();
+    // Nothing sweeps here: it is the step's own save that must notice, or the saga would wait for its deadline, which never comes.
+    assert_eq!(stage.calls(), ["do hold", "do pay", "do pay", "do claim"]);
     assert_eq!(stage.stored().await.state, State::Done);
 }
 
