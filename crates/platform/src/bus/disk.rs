@@ -28,13 +28,21 @@ pub(super) struct Disk {
     path: PathBuf,
     /// Nothing while the engine is closed after a failure and could not be opened again yet.
     engine: RwLock<Option<Engine>>,
-    /// What takes back the commit that failed, once the engine is open again: it may have been written all the same.
-    undo: Mutex<Vec<Change>>,
+    failed: Mutex<Failed>,
     durable: PersistMode,
     /// What was written since the write buffer was last turned over. The engine is told to never do that by itself: it would ask its
     /// worker with every commit until it is done, and once a thousand such requests fill its queue the worker, which puts one in it
     /// too, waits for itself for good; nothing is flushed any more and memory grows without end (seen with fjall 3.1.13).
     buffered: AtomicU64,
+}
+
+/// The commit that failed, until it is taken back: it may have been written all the same.
+enum Failed {
+    None,
+    /// What it wanted. What stood there before is not known yet, only the engine that refused it can still tell.
+    Wanted(Vec<Change>),
+    /// What takes it back, once the engine is open again.
+    Undo(Vec<Change>),
 }
 
 struct Engine {
@@ -87,8 +95,8 @@ impl Disk {
             Durability::Power => PersistMode::SyncAll,
             Durability::Process => PersistMode::Buffer,
         };
-        let (engine, undo) = (RwLock::new(Some(engine)), Mutex::default());
-        Ok(Self { path: path.to_owned(), engine, undo, durable, buffered: AtomicU64::new(0) })
+        let (engine, failed) = (RwLock::new(Some(engine)), Mutex::new(Failed::None));
+        Ok(Self { path: path.to_owned(), engine, failed, durable, buffered: AtomicU64::new(0) })
     }
 
     /// Works with the engine while nobody closes it.
@@ -100,23 +108,25 @@ impl Disk {
     }
 
     /// After a commit that failed (a full disk) the engine takes no other for good: it no longer knows what the disk has. So it is closed
-    /// and opened again, which reads the disk anew, and the failed commit, of which any part may be there, is taken back.
+    /// and opened again, which reads the disk anew, and the failed commit, of which any part may be there, is taken back. Whatever of this
+    /// fails (a disk that cannot be read either) is tried again with the next commit.
     fn mend(&self) -> Result<(), StoreError> {
-        let mut undo = self.undo.lock().unwrap_or_else(PoisonError::into_inner);
-        if undo.is_empty() {
-            return Ok(());
+        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Failed::Wanted(changes) = &*failed {
+            *failed = Failed::Undo(self.with(|engine| before(engine, changes))?);
         }
+        let Failed::Undo(undo) = &*failed else { return Ok(()) };
         let mut engine = self.engine.write().unwrap_or_else(PoisonError::into_inner);
         // Closed first: it holds the lock of its folder. Nobody reads meanwhile.
         drop(engine.take());
         let opened = catch_unwind(AssertUnwindSafe(|| Engine::open(&self.path)))
             .map_err(|panic| StoreError::new(std::io::Error::other(crate::tasks::message(panic.as_ref()).to_owned())))?
             .map_err(StoreError::new)?;
-        let taken_back = opened.commit(&undo, self.durable);
+        let taken_back = opened.commit(undo, self.durable);
         // Open again for readers in any case; with a failure the next commit begins here.
         *engine = Some(opened);
         taken_back?;
-        undo.clear();
+        *failed = Failed::None;
         self.buffered.store(0, Ordering::Relaxed);
         tracing::info!("the event log takes commits again");
         Ok(())
@@ -142,7 +152,7 @@ impl Store for Disk {
         let mode = if durable { self.durable } else { PersistMode::Buffer };
         self.with(|engine| {
             if let Err(error) = engine.commit(&changes, mode) {
-                *self.undo.lock().unwrap_or_else(PoisonError::into_inner) = before(engine, &changes)?;
+                *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = Failed::Wanted(changes);
                 return Err(error);
             }
             let bytes: u64 = changes.iter().map(Change::size).sum();
@@ -196,5 +206,30 @@ mod tests {
         // The engine makes writers wait from four full buffers on.
         assert!(size() <= 6 * WRITE_BUFFER_BYTES, "{}", size());
         assert_eq!(disk.scan(&[], &[0xff], usize::MAX).unwrap().len() as u64, count);
+    }
+    #[test]
+    fn a_failed_commit_is_mended_even_if_nothing_could_be_read_when_it_failed() {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = Disk::open(folder.path(), Durability::Process).unwrap();
+        let put = |value: &'static str| vec![Change::Put(b"key".to_vec(), Bytes::from_static(value.as_bytes()))];
+        disk.commit(put("before"), true).unwrap();
+        disk.with(|engine| engine.keyspace.rotate_memtable_and_wait().map_err(StoreError::new)).unwrap();
+        // Without its tables the engine can neither read what it has flushed nor flush again, which ends its commits.
+        let tables = folder.path().join("keyspaces/1/tables");
+        let emptied: Vec<_> = std::fs::read_dir(&tables).unwrap().map(|entry| entry.unwrap().path()).collect();
+        let contents: Vec<_> = emptied.iter().map(|table| std::fs::read(table).unwrap()).collect();
+        emptied.iter().for_each(|table| drop(std::fs::File::create(table).unwrap()));
+        let away = folder.path().join("away");
+        std::fs::rename(&tables, &away).unwrap();
+        while disk.commit(vec![Change::Put(b"other".to_vec(), Bytes::new())], true).is_ok() {
+            disk.with(|engine| engine.keyspace.rotate_memtable().map_err(StoreError::new)).ok();
+            std::thread::yield_now();
+        }
+        assert!(disk.get(b"key").is_err(), "it cannot be read");
+        assert!(disk.commit(put("lost"), true).is_err());
+        std::fs::rename(&away, &tables).unwrap();
+        emptied.iter().zip(&contents).for_each(|(table, bytes)| std::fs::write(table, bytes).unwrap());
+        disk.commit(put("after"), true).unwrap();
+        assert_eq!(disk.get(b"key").unwrap().unwrap(), "after");
     }
 }
