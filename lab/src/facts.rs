@@ -4,13 +4,12 @@
 mod told;
 
 use serde::{Deserialize, de::DeserializeOwned};
-use serde_json::Value as Json;
 use types::Timestamp;
 
 pub use self::told::{Committed, KeptAnswer, Noted, ParkedKey, Published, Reading, Schema};
 
 use crate::{
-    target::{Target, TargetError, shortened},
+    target::{Target, TargetError, lines_of, shortened},
     witness::Exchange,
 };
 
@@ -351,19 +350,20 @@ impl Facts {
 }
 
 async fn read<T: DeserializeOwned>(target: &dyn Target, name: &'static str, missing: &mut Vec<&'static str>) -> Result<Vec<T>, FactsError> {
-    let facts = match target.facts(name).await {
-        Ok(facts) => facts,
+    let lines = match target.export(name).await {
+        Ok(lines) => lines,
         Err(error) if error.is_unknown() => {
             missing.push(name);
             return Ok(Vec::new());
         }
         Err(error) => return Err(error.into()),
     };
-    facts.into_iter().map(|fact| typed(name, fact)).collect()
+    lines_of(&lines).map(|line| typed(name, line)).collect()
 }
 
-fn typed<T: DeserializeOwned>(collection: &'static str, fact: Json) -> Result<T, FactsError> {
-    T::deserialize(&fact).map_err(|error| FactsError::Shape { collection, reason: error.to_string(), fact: shortened(&fact.to_string()) })
+fn typed<T: DeserializeOwned>(collection: &'static str, line: &[u8]) -> Result<T, FactsError> {
+    let fact = || shortened(&String::from_utf8_lossy(line));
+    serde_json::from_slice(line).map_err(|error| FactsError::Shape { collection, reason: error.to_string(), fact: fact() })
 }
 
 #[cfg(test)]
@@ -375,7 +375,7 @@ mod tests {
     #[test]
     fn a_fact_without_a_needed_field_is_an_error_that_names_it() {
         let fact = json!({"seq": 1, "at": "2026-01-05T00:00:00Z", "kind": "claim", "id": "m1", "sku": "A", "warehouse": "W"});
-        let error = typed::<Movement>("movements", fact).unwrap_err().to_string();
+        let error = typed::<Movement>("movements", fact.to_string().as_bytes()).unwrap_err().to_string();
         assert!(error.contains("movements") && error.contains("quantity"), "{error}");
     }
 
@@ -383,6 +383,6 @@ mod tests {
     fn fields_that_no_check_needs_are_let_be() {
         let fact = json!({"seq": 1, "at": "2026-01-05T00:00:00Z", "kind": "order-line", "id": "o1", "line": 0, "sku": "A", "quantity": 1,
             "unitPrice": 1999, "service": "order"});
-        assert_eq!(typed::<OrderLine>("order-lines", fact).unwrap().unit_price, 1_999);
+        assert_eq!(typed::<OrderLine>("order-lines", fact.to_string().as_bytes()).unwrap().unit_price, 1_999);
     }
 }

@@ -5,6 +5,7 @@
 pub mod remote;
 pub mod resting;
 pub mod simulation;
+pub mod still;
 
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ pub use self::{
     remote::Remote,
     resting::Resting,
     simulation::{Simulation, SimulationError},
+    still::Still,
 };
 use crate::witness::Exchange;
 
@@ -176,21 +178,27 @@ pub trait Target: Send + Sync {
         })
     }
 
-    /// Every fact of a collection, over all services, in the order in which they tell them.
+    /// A collection as it is exported, over all services: a line of JSON for each fact.
+    fn export<'a>(&'a self, collection: &'a str) -> BoxFuture<'a, Result<Bytes, TargetError>> {
+        Box::pin(async move {
+            let request = Request::get(format!("/lab/audit/{collection}"));
+            let name = request.name();
+            Ok(self.admin(request).await?.done(&name)?.body)
+        })
+    }
+
+    /// Every fact of a collection, in the order in which the services tell them.
     fn facts<'a>(&'a self, collection: &'a str) -> BoxFuture<'a, Result<Facts, TargetError>> {
         Box::pin(async move {
-            let request = format!("GET /lab/audit/{collection}");
-            let reply = self.admin(Request::get(format!("/lab/audit/{collection}"))).await?.done(&request)?;
-            let lines = reply.body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-            lines
-                .map(|line| {
-                    serde_json::from_slice(line).map_err(|_| TargetError::Unreadable {
-                        request: request.clone(),
-                        expected: "newline-delimited JSON",
-                        found: shortened(&String::from_utf8_lossy(line)),
-                    })
+            let body = self.export(collection).await?;
+            let read = |line: &[u8]| {
+                serde_json::from_slice(line).map_err(|_| TargetError::Unreadable {
+                    request: format!("GET /lab/audit/{collection}"),
+                    expected: "newline-delimited JSON",
+                    found: shortened(&String::from_utf8_lossy(line)),
                 })
-                .collect()
+            };
+            lines_of(&body).map(read).collect()
         })
     }
 
@@ -220,6 +228,11 @@ pub trait Target: Send + Sync {
             self.admin(request).await?.done(&name).map(drop)
         })
     }
+}
+
+/// The lines of an export.
+pub(crate) fn lines_of(body: &[u8]) -> impl Iterator<Item = &[u8]> {
+    body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty())
 }
 
 /// The beginning of a text that came from outside.

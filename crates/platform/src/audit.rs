@@ -5,8 +5,7 @@
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use serde::Serialize;
-use serde_json::Value as Json;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use types::{EventId, Timestamp};
 
@@ -18,7 +17,7 @@ use crate::{
 /// How many facts are read at a time.
 pub const PAGE: u32 = 1_000;
 
-type Export = dyn Fn(i64, u32) -> BoxFuture<'static, Result<Vec<Json>, DbError>> + Send + Sync;
+type Export = dyn Fn(i64, u32) -> BoxFuture<'static, Result<Page, DbError>> + Send + Sync;
 
 /// One collection of a service.
 #[derive(Clone)]
@@ -37,43 +36,75 @@ impl Collection {
     /// A collection from a query with two parameters: facts whose `seq` is above the first, at most as many as the second, in order of
     /// `seq`. The row's struct must have a field `seq`.
     #[must_use]
-    pub fn of_rows<T: FromRow + Serialize + Send + 'static>(name: &'static str, db: &Db, query: impl Into<Arc<str>>) -> Self {
-        let (db, query) = (db.clone(), query.into());
-        Self::new(name, move |since, limit| {
-            let (db, query) = (db.clone(), query.clone());
-            Box::pin(async move {
-                let rows: Vec<T> = db.read(async |tx: &mut Tx<'_>| tx.fetch_all(&query, values![since, limit]).await).await?;
-                Ok(rows.iter().filter_map(|row| serde_json::to_value(row).ok()).collect())
-            })
+    pub fn of_rows<T: FromRow + Serialize + Send + Sync + 'static>(name: &'static str, db: &Db, query: impl Into<Arc<str>>) -> Self {
+        let (store, query) = (db.clone(), query.into());
+        Self::new(name, db, move |since, limit| {
+            let (db, query) = (store.clone(), query.clone());
+            Box::pin(async move { db.read(async |tx: &mut Tx<'_>| tx.fetch_all::<T>(&query, values![since, limit]).await).await })
         })
     }
 
-    /// A collection from anything else: `export(since, limit)`.
+    /// A collection of this store's service from anything else: `export(since, limit)` gives structs that have a field `seq`.
     #[must_use]
-    pub fn new(
+    pub fn new<T: Serialize + Send + Sync + 'static>(
         name: &'static str,
-        export: impl Fn(i64, u32) -> BoxFuture<'static, Result<Vec<Json>, DbError>> + Send + Sync + 'static,
+        db: &Db,
+        export: impl Fn(i64, u32) -> BoxFuture<'static, Result<Vec<T>, DbError>> + Send + Sync + 'static,
     ) -> Self {
-        Self { name, export: Arc::new(export) }
+        let service = db.service();
+        let export = Arc::new(export);
+        let told = move |since, limit| -> BoxFuture<'static, Result<Page, DbError>> {
+            let export = export.clone();
+            Box::pin(async move { Page::of(name, service, &export(since, limit).await?) })
+        };
+        Self { name, export: Arc::new(told) }
     }
 
-    /// Up to `limit` facts behind `since`.
-    pub async fn page(&self, since: i64, limit: u32) -> Result<Vec<Json>, DbError> {
-        (self.export)(since, limit).await
-    }
-
-    /// Every fact behind `since`.
-    pub async fn all(&self, since: i64) -> Result<Vec<Json>, DbError> {
-        let (mut facts, mut since) = (Vec::new(), since);
+    /// Appends every fact behind `since`, a line each, to `lines`.
+    pub async fn export(&self, since: i64, lines: &mut Vec<u8>) -> Result<(), DbError> {
+        let mut since = since;
         loop {
-            let page = self.page(since, PAGE).await?;
-            let whole = page.len() as u32 >= PAGE;
-            since = page.last().and_then(|fact| fact["seq"].as_i64()).unwrap_or(since);
-            facts.extend(page);
-            if !whole {
-                return Ok(facts);
+            let page = (self.export)(since, PAGE).await?;
+            lines.extend_from_slice(&page.lines);
+            match page.last {
+                Some(last) if page.facts >= PAGE as usize => since = last,
+                _ => return Ok(()),
             }
         }
+    }
+}
+
+/// Facts as they are told. Each is written once, from its struct, so that its fields stand in the order of the struct in every build.
+struct Page {
+    lines: Vec<u8>,
+    facts: usize,
+    /// The `seq` of the last.
+    last: Option<i64>,
+}
+
+#[derive(Serialize)]
+struct Told<'a, T> {
+    #[serde(flatten)]
+    fact: &'a T,
+    service: &'static str,
+}
+
+#[derive(Deserialize)]
+struct Number {
+    seq: i64,
+}
+
+impl Page {
+    fn of<T: Serialize>(name: &'static str, service: &'static str, facts: &[T]) -> Result<Self, DbError> {
+        let unfit = |error: serde_json::Error| DbError::Column { column: format!("a fact of {name}"), reason: error.to_string() };
+        let (mut lines, mut line) = (Vec::new(), 0);
+        for fact in facts {
+            line = lines.len();
+            serde_json::to_writer(&mut lines, &Told { fact, service }).map_err(unfit)?;
+            lines.push(b'\n');
+        }
+        let last = lines.get(line..).filter(|line| !line.is_empty()).map(serde_json::from_slice::<Number>).transpose().map_err(unfit)?;
+        Ok(Self { lines, facts: facts.len(), last: last.map(|number| number.seq) })
     }
 }
 
@@ -167,16 +198,15 @@ impl FromRow for AnswerFact {
 
 /// The table has no number of its own, since answers are found by their key: here a row's number is its place, the oldest first.
 fn answers(db: &Db) -> Collection {
-    let (db, table) = (db.clone(), format!("{}_idempotency", db.service()));
-    Collection::new("idempotency", move |since, limit| {
-        let db = db.clone();
+    let (store, table) = (db.clone(), format!("{}_idempotency", db.service()));
+    Collection::new("idempotency", db, move |since, limit| {
+        let db = store.clone();
         let query = format!(
             "SELECT at, endpoint, token, fingerprint, status, body, location, etag FROM {table} ORDER BY at, endpoint, token LIMIT ? OFFSET ?"
         );
         Box::pin(async move {
             let rows: Vec<AnswerFact> = db.read(async |tx: &mut Tx<'_>| tx.fetch_all(&query, values![limit, since]).await).await?;
-            let numbered = rows.into_iter().zip(since + 1..).map(|(row, seq)| AnswerFact { seq, ..row });
-            Ok(numbered.filter_map(|row| serde_json::to_value(row).ok()).collect())
+            Ok(rows.into_iter().zip(since + 1..).map(|(row, seq)| AnswerFact { seq, ..row }).collect())
         })
     })
 }

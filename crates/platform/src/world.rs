@@ -457,12 +457,9 @@ impl World {
 
     /// Every collection of this name, over all services.
     #[must_use]
-    pub fn collections(&self, name: &str) -> Vec<(&'static str, Collection)> {
+    pub fn collections(&self, name: &str) -> Vec<Collection> {
         let services = self.services();
-        let of = |(service, standing): (&&'static str, &Standing)| -> Vec<(&'static str, Collection)> {
-            standing.audit.iter().filter(|collection| collection.name == name).map(|collection| (*service, collection.clone())).collect()
-        };
-        services.iter().flat_map(of).collect()
+        services.values().flat_map(|standing| &standing.audit).filter(|collection| collection.name == name).cloned().collect()
     }
 
     /// The consumers of the first instance of every service.

@@ -19,7 +19,7 @@ use crate::{
     digest,
     facts::{Facts, FactsError},
     invariants::{self, Breach, Grace},
-    target::{Request, Simulation, SimulationError, Target, TargetError, simulation::Simulated},
+    target::{Request, Simulation, SimulationError, Still, Target, TargetError, simulation::Simulated},
     watch,
     witness::Recorded,
 };
@@ -109,7 +109,8 @@ async fn live(
     client.clear_faults(None).await?;
     let unsettled = settle(client).await?;
     findings.extend(unsettled);
-    let facts = Facts::read(client).await?;
+    let still = Still::new(client);
+    let facts = Facts::read(&still).await?;
     findings.extend(invariants::check(&facts, &settled()).breaches.into_iter().map(Finding::from));
     findings.extend(wrong_answers(&facts));
     findings.sort();
@@ -120,7 +121,7 @@ async fn live(
     }
     let crashes = plan.harms.iter().zip(&struck).filter(|((_, harm), struck)| matches!(harm, Harm::Crash { .. }) && **struck).count();
     let faults = struck.iter().filter(|struck| **struck).count() - crashes;
-    Ok(Outcome { findings, digest: digest::of_target(client).await?, orders, virtual_seconds: 0, crashes, faults })
+    Ok(Outcome { findings, digest: digest::of_target(&still).await?, orders, virtual_seconds: 0, crashes, faults })
 }
 
 /// While things go wrong nothing is late: only what can never be right is looked for.

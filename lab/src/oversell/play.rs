@@ -15,7 +15,7 @@ use crate::{
     figures::{Measured, measure},
     invariants::{self, Findings, Grace},
     scenario::LabError,
-    target::{ClockKind, Request, Target, TargetError},
+    target::{ClockKind, Request, Still, Target, TargetError},
     witness::Recorded,
 };
 
@@ -56,6 +56,7 @@ pub async fn play(target: &dyn Target, stage: &Stage<'_>) -> Result<Witnessed, L
     let began = target.now().plus(CART_LEAD);
     let failures = observe(target, stage, began).await;
     settle(target, stage, began).await?;
+    let target = &Still::new(target);
     let mut facts = Facts::read(target).await?;
     if target.clock() == ClockKind::Wall {
         facts = facts.of_sku(&stage.sku);

@@ -40,12 +40,9 @@ impl FromRow for CustomerFact {
 
 pub fn collections(db: &Db) -> Vec<Collection> {
     let customers = db.clone();
-    let mut all = vec![Collection::new("customers", move |since, limit| {
+    let mut all = vec![Collection::new("customers", db, move |since, limit| {
         let db = customers.clone();
-        Box::pin(async move {
-            let facts = db.read(async |tx: &mut Tx<'_>| facts(tx, since, limit).await).await?;
-            Ok(facts.iter().filter_map(|fact| serde_json::to_value(fact).ok()).collect())
-        })
+        Box::pin(async move { db.read(async |tx: &mut Tx<'_>| facts(tx, since, limit).await).await })
     })];
     all.extend(audit::of_platform(db));
     all

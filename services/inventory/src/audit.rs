@@ -159,9 +159,9 @@ pub fn collections(db: &Db, clock: Clock, config: Live<Config>) -> Vec<Collectio
 fn stock(db: &Db, clock: Clock, config: Live<Config>) -> Collection {
     const QUERY: &str =
         "SELECT seq, updated_at, sku, warehouse, on_hand, held, claimed, shipped FROM stock WHERE seq > ? ORDER BY seq LIMIT ?";
-    let db = Arc::new(db.clone());
-    Collection::new("stock", move |since, limit| {
-        let (db, now, hold) = (db.clone(), clock.now(), config.get().hold);
+    let store = Arc::new(db.clone());
+    Collection::new("stock", db, move |since, limit| {
+        let (db, now, hold) = (store.clone(), clock.now(), config.get().hold);
         Box::pin(async move {
             db.read(async |tx: &mut Tx<'_>| {
                 let mut facts: Vec<StockFact> = tx.fetch_all(QUERY, values![since, limit]).await?;
@@ -172,7 +172,7 @@ fn stock(db: &Db, clock: Clock, config: Live<Config>) -> Collection {
                         fact.at = now;
                     }
                 }
-                Ok(facts.iter().filter_map(|fact| serde_json::to_value(fact).ok()).collect())
+                Ok(facts)
             })
             .await
         })

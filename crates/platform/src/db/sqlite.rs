@@ -11,7 +11,7 @@ use std::{
 };
 
 use rand::RngExt;
-use rusqlite::{Connection, ErrorCode};
+use rusqlite::{Connection, ErrorCode, config::DbConfig};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::{Counters, DbError, Durability, Tx};
@@ -62,7 +62,7 @@ impl Engine {
     pub(super) fn in_memory(service: &'static str, chance: Chance) -> Result<Self, DbError> {
         let told = |source: rusqlite::Error| open_error(service, Path::new(":memory:"), &source);
         let connection = Connection::open_in_memory().map_err(told)?;
-        connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
+        prepare(&connection).map_err(told)?;
         let reruns = chance.stream(service, "db", "reruns");
         Ok(Self::Inline(Arc::new(Mutex::new(Inline { connection, reruns }))))
     }
@@ -311,9 +311,16 @@ fn run_to_end<T, E: From<DbError>>(work: impl Future<Output = Result<T, E>>) -> 
 
 fn open(path: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open(path)?;
-    connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
+    prepare(&connection)?;
     connection.busy_timeout(std::time::Duration::from_secs(5))?;
     Ok(connection)
+}
+
+/// Every statement is planned once and kept. Without the guarantee of a stable plan the planner looks at bound values (a `LIMIT ?` is enough), and
+/// whenever such a value changes the statement is planned anew.
+fn prepare(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(|_| ())
 }
 
 fn open_reader(path: &Path) -> rusqlite::Result<Connection> {

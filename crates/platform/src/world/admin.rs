@@ -80,16 +80,15 @@ async fn audit(State(world): State<World>, Path(collection): Path<String>, Query
     if collections.is_empty() {
         return Err(Problem::not_found(format!("collection `{collection}`; there are {}", world.collection_names().join(", "))));
     }
-    let mut facts = Vec::new();
-    for (service, collection) in collections {
-        for mut fact in collection.all(since.since.unwrap_or(0)).await? {
-            if let Some(fields) = fact.as_object_mut() {
-                fields.insert("service".into(), json!(service));
-            }
-            facts.push(fact);
-        }
+    let mut lines = Vec::new();
+    for collection in collections {
+        collection.export(since.since.unwrap_or(0), &mut lines).await?;
     }
-    lines(facts.iter())
+    Ok(ndjson(lines))
+}
+
+fn ndjson(lines: Vec<u8>) -> Response {
+    ([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from(lines)).into_response()
 }
 
 /// Newline-delimited JSON.
@@ -99,7 +98,7 @@ fn lines<'a>(facts: impl Iterator<Item = &'a Value>) -> Result<Response, Problem
         serde_json::to_writer(&mut lines, fact).map_err(|error| Problem::internal(&error))?;
         lines.push(b'\n');
     }
-    Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from(lines)).into_response())
+    Ok(ndjson(lines))
 }
 
 /// A fault and where it is set.

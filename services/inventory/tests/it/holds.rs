@@ -147,7 +147,7 @@ async fn a_released_claim_goes_back_to_the_stock() {
     assert_eq!(inventory.release(&held).await.status, 200);
     let ended = inventory.claim(&held).await;
     assert_eq!((ended.status.as_u16(), ended.slug().as_str()), (409, "reservation-ended"));
-    assert_eq!(ended.json()["status"], json!("RETURNED_TO_STOCK"));
+    assert_eq!(ended.json()["currentStatus"], json!("RETURNED_TO_STOCK"));
     inventory.pass(Duration::from_secs(1)).await;
     assert_eq!(inventory.events("inventory.released.v1").await[0]["reason"], json!("returned"));
     inventory.check_books().await;

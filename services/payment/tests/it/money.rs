@@ -11,7 +11,7 @@ async fn a_capture_needs_an_authorization() {
     let id = create(&stage, 1, "tok_ok").await;
     let early = step(&stage, &id, "capture").await;
     assert_eq!((early.status, early.slug().as_str()), (StatusCode::CONFLICT, "payment-not-capturable"));
-    assert_eq!(early.json()["status"], "REQUIRES_CONFIRMATION");
+    assert_eq!(early.json()["currentStatus"], "REQUIRES_CONFIRMATION");
     step(&stage, &id, "confirm").await;
     let path = format!("/payments/{id}/capture");
     let first = stage.post_with_key(&path, &json!({}), "c").await;
