@@ -3,7 +3,7 @@
 CRASHCART ?= cargo run --release --
 ARGS ?=
 
-.PHONY: help up seed test demo bench crash lab-statistics contract tidy docs ci hooks
+.PHONY: help up seed test demo bench crash crash-images lab-statistics contract tidy docs ci hooks
 
 help:
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -30,6 +30,9 @@ bench: ## figures for docs/benchmarks.md
 crash: ## a hundred kills of the running system, nothing acknowledged lost
 	cargo build --release --locked
 	data=$$(mktemp -d) && ./target/release/crashcart crash --kills $${KILLS:-100} --data "$$data/crash" && rm -rf "$$data"
+
+crash-images: ## 100,000 power cuts under both stores; CRASH_IMAGES=1000 FIRST_SEED=7 for others
+	cargo test --release --locked -p crash-images --test images -- --ignored --nocapture
 
 lab-statistics: ## 200 seeds of oversell against the reference model
 	cargo test --release -p system-tests --test statistics -- --ignored --nocapture

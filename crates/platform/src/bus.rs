@@ -15,6 +15,7 @@ mod disk;
 mod error;
 mod group;
 mod headers;
+mod journal;
 mod layout;
 mod log;
 mod memory;

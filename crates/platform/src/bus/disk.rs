@@ -2,6 +2,7 @@
 //! with every service; its one worker thread sleeps while nothing is written.
 
 use std::{
+    io::Read,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::{
@@ -16,6 +17,7 @@ use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use super::{
     Durability,
     error::BusError,
+    journal::cut_torn_tail,
     store::{Change, Store, StoreError, after_prefix},
 };
 
@@ -50,6 +52,15 @@ struct Engine {
     keyspace: Keyspace,
 }
 
+/// Why the engine could not be opened.
+enum Unopened {
+    Locked,
+    Io(std::io::Error),
+    /// A commit of the journal is not what was written; it may be the last, and only torn.
+    Torn(StoreError),
+    Damaged(StoreError),
+}
+
 impl Engine {
     fn open(path: &Path) -> Result<Self, fjall::Error> {
         let database = Database::builder(path)
@@ -60,6 +71,18 @@ impl Engine {
             .open()?;
         let keyspace = database.keyspace("bus", || KeyspaceCreateOptions::default().max_memtable_size(u64::MAX))?;
         Ok(Self { database, keyspace })
+    }
+
+    /// A file whose bytes are not what they were may make the engine panic; to whoever opens it, that is a damaged folder too.
+    fn open_or_catch(path: &Path) -> Result<Self, Unopened> {
+        match catch_unwind(AssertUnwindSafe(|| Self::open(path))) {
+            Ok(Ok(engine)) => Ok(engine),
+            Ok(Err(fjall::Error::Locked)) => Err(Unopened::Locked),
+            Ok(Err(fjall::Error::Io(cause))) => Err(Unopened::Io(cause)),
+            Ok(Err(cause @ fjall::Error::JournalRecovery(_))) => Err(Unopened::Torn(StoreError::new(cause))),
+            Ok(Err(cause)) => Err(Unopened::Damaged(StoreError::new(cause))),
+            Err(panic) => Err(Unopened::Torn(StoreError::new(std::io::Error::other(crate::tasks::message(panic.as_ref()).to_owned())))),
+        }
     }
 
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
@@ -80,17 +103,20 @@ impl Engine {
 
 impl Disk {
     pub(super) fn open(path: &Path, durability: Durability) -> Result<Self, BusError> {
-        // A file whose bytes are not what they were may make the engine panic; to whoever opens it, that is a damaged folder too.
-        let engine = match catch_unwind(AssertUnwindSafe(|| Engine::open(path))) {
-            Ok(Ok(opened)) => opened,
-            Ok(Err(fjall::Error::Locked)) => return Err(BusError::Locked(path.to_owned())),
-            Ok(Err(fjall::Error::Io(cause))) => return Err(BusError::Open { path: path.to_owned(), cause: StoreError::new(cause) }),
-            Ok(Err(cause)) => return Err(BusError::Damaged { path: path.to_owned(), cause: StoreError::new(cause) }),
-            Err(panic) => {
-                let cause = std::io::Error::other(crate::tasks::message(panic.as_ref()).to_owned());
-                return Err(BusError::Damaged { path: path.to_owned(), cause: StoreError::new(cause) });
-            }
+        let unusable = |cause| BusError::Open { path: path.to_owned(), cause: StoreError::new(cause) };
+        clear_unfinished(path).map_err(unusable)?;
+        let damaged = |cause| BusError::Damaged { path: path.to_owned(), cause };
+        let mut opened = Engine::open_or_catch(path);
+        if matches!(opened, Err(Unopened::Torn(_))) && cut_torn_tail(path, durability).map_err(|error| damaged(StoreError::new(error)))? {
+            opened = Engine::open_or_catch(path);
+        }
+        let engine = match opened {
+            Ok(engine) => engine,
+            Err(Unopened::Locked) => return Err(BusError::Locked(path.to_owned())),
+            Err(Unopened::Io(cause)) => return Err(unusable(cause)),
+            Err(Unopened::Torn(cause) | Unopened::Damaged(cause)) => return Err(damaged(cause)),
         };
+        keep_names(path).map_err(unusable)?;
         let durable = match durability {
             Durability::Power => PersistMode::SyncAll,
             Durability::Process => PersistMode::Buffer,
@@ -131,6 +157,53 @@ impl Disk {
         tracing::info!("the event log takes commits again");
         Ok(())
     }
+}
+
+/// Clears away what a first start has left that ended half-way: the engine would not begin over it. Its mark of the layout is the last that
+/// it writes, before anything can be committed; so without a whole one, and with nothing in the journal, nothing is lost.
+fn clear_unfinished(path: &Path) -> std::io::Result<()> {
+    const MARK_BYTES: u64 = 4;
+    let (mark, journal, keyspaces) = (path.join("version"), path.join("0.jnl"), path.join("keyspaces"));
+    let is_marked = std::fs::read(&mark).is_ok_and(|mark| mark.len() as u64 >= MARK_BYTES && mark.iter().any(|byte| *byte != 0));
+    let is_begun = journal.try_exists()? || mark.try_exists()?;
+    let is_used = || std::fs::read_dir(&keyspaces).is_ok_and(|mut entries| entries.next().is_some());
+    if is_marked || !is_begun || is_used() || !is_blank(&journal)? {
+        return Ok(());
+    }
+    for file in [&journal, &mark] {
+        if file.try_exists()? {
+            std::fs::remove_file(file)?;
+        }
+    }
+    tracing::info!(path = %path.display(), "a first start that ended half-way is begun anew");
+    Ok(())
+}
+
+/// Whether there is nothing but zeros in a file, or no file.
+fn is_blank(path: &Path) -> std::io::Result<bool> {
+    let mut file = match std::fs::File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(true),
+        Err(error) => return Err(error),
+    };
+    let mut bytes = vec![0; 64 * 1_024];
+    loop {
+        match file.read(&mut bytes)? {
+            0 => return Ok(true),
+            read if bytes[..read].iter().any(|byte| *byte != 0) => return Ok(false),
+            _ => {}
+        }
+    }
+}
+
+/// Makes the folders' own names safe. The engine syncs what lies in each folder that it makes, and leaves the folder's name to the file
+/// system: ext4 and XFS keep it with the first file that is synced in there, which POSIX does not promise.
+fn keep_names(path: &Path) -> std::io::Result<()> {
+    let above = path.parent().filter(|above| !above.as_os_str().is_empty());
+    [Some(path.join("keyspaces").as_path()), Some(path), above]
+        .into_iter()
+        .flatten()
+        .try_for_each(|folder| std::fs::File::open(folder)?.sync_all())
 }
 
 /// What a commit of these changes would overwrite.
