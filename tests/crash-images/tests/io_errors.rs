@@ -208,3 +208,24 @@ fn a_database_that_cannot_be_written_is_told_at_the_start() {
         rows.close(folder);
     });
 }
+
+#[test]
+fn what_cannot_be_read_is_an_error_and_no_answer() {
+    on_a_folder(|folder| {
+        let rows = Rows::open(folder).unwrap();
+        rows.insert("first").unwrap();
+        rows.close(folder);
+        let rows = Rows::open(folder).unwrap();
+        set_faults(vec![keeps_failing(Call::Read, "rows.db", EIO)]);
+        // SQLite says of a page that cannot be read that the file is malformed; the statement that asked for it is named.
+        let refused = rows.all().unwrap_err();
+        assert!(refused.to_string().starts_with("SELECT text FROM rows"), "{refused:?}");
+        set_faults(Vec::new());
+        assert_eq!(rows.all().unwrap(), ["first"]);
+        rows.insert("second").unwrap();
+        for _ in 0..8 {
+            assert_eq!(rows.all().unwrap(), ["first", "second"], "no connection is left half-way");
+        }
+        rows.close(folder);
+    });
+}

@@ -155,7 +155,10 @@ impl Engine {
                     None => open_reader(&file.path).map_err(|source| DbError::Unavailable(source.to_string()))?,
                 };
                 let answer = snapshot(&connection, counters, work);
-                file.readers.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+                // One whose snapshot could not be ended (a disk that cannot be read) would refuse to begin the next: it is closed instead.
+                if connection.is_autocommit() {
+                    file.readers.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+                }
                 answer
             }
         }
@@ -201,8 +204,11 @@ fn snapshot<T, E: From<DbError>>(
     run(connection, "BEGIN")?;
     let mut tx = Tx { connection, counters, wakes: Vec::new(), reads_only: true };
     let answer = run_to_end(work(&mut tx));
-    run(connection, "COMMIT")?;
-    answer
+    // What the work was refused is the error, whatever comes of ending it.
+    let ended = run(connection, "COMMIT");
+    let answer = answer?;
+    ended?;
+    Ok(answer)
 }
 
 /// Inline work that panicked has left its transaction open; nothing of it is kept.
