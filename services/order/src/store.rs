@@ -144,15 +144,14 @@ pub async fn note_cancel(tx: &mut Tx<'_>, order: OrderId, note: &str) -> Result<
 }
 
 pub async fn by_id(tx: &mut Tx<'_>, id: OrderId) -> Result<Option<Order>, DbError> {
-    let query = format!("SELECT {COLUMNS} FROM orders WHERE id = ?");
-    let head = tx.fetch_optional::<Head>(&query, values![id]).await?;
+    let head = head(tx, id).await?;
     with_lines(tx, head).await
 }
 
 pub async fn by_cart(tx: &mut Tx<'_>, cart: CartId) -> Result<Option<Order>, DbError> {
     let query = format!("SELECT {COLUMNS} FROM orders WHERE cart_id = ?");
     let head = tx.fetch_optional::<Head>(&query, values![cart]).await?;
-    with_lines(tx, head).await
+    with_lines(tx, head.map(|Head(order)| order)).await
 }
 
 /// An order without its lines: for a step of its life, which changes none.
@@ -178,7 +177,7 @@ pub async fn of_customer(tx: &mut Tx<'_>, customer: CustomerId, before: i64, lim
     let query = format!("SELECT seq, {COLUMNS} FROM orders WHERE customer_id = ? AND seq < ? ORDER BY seq DESC LIMIT ?");
     let mut orders = Vec::new();
     for Seq(seq, order) in tx.fetch_all::<Seq>(&query, values![customer, before, limit]).await? {
-        if let Some(order) = with_lines(tx, Some(Head(order))).await? {
+        if let Some(order) = with_lines(tx, Some(order)).await? {
             orders.push((seq, order));
         }
     }
@@ -211,8 +210,8 @@ pub async fn timeline(tx: &mut Tx<'_>, id: OrderId) -> Result<Vec<TimelineEntry>
     Ok(tx.fetch_all::<Step>(query, values![id]).await?.into_iter().map(|Step(entry)| entry).collect())
 }
 
-async fn with_lines(tx: &mut Tx<'_>, head: Option<Head>) -> Result<Option<Order>, DbError> {
-    let Some(Head(mut order)) = head else { return Ok(None) };
+async fn with_lines(tx: &mut Tx<'_>, head: Option<Order>) -> Result<Option<Order>, DbError> {
+    let Some(mut order) = head else { return Ok(None) };
     let query = "SELECT sku, quantity, unit_price FROM order_items WHERE order_id = ? ORDER BY line";
     let lines = tx.fetch_all::<Line>(query, values![order.id]).await?;
     let currency = order.currency;

@@ -31,7 +31,7 @@ const LOOK: Duration = Duration::from_millis(2);
 
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Example:\n  crashcart crash --kills 100 --data /tmp/crash\n  crashcart crash --kills 10000 --data /tmp/crash --resume     goes on from 100\n\nExit: 0 when nothing that was acknowledged is lost and nothing was done twice, 1 when something is."
+    after_help = "Example:\n  crashcart crash --kills 100 --data crash-data\n  crashcart crash --kills 10000 --data crash-data --resume     goes on from 100\n\nExit: 0 when nothing that was acknowledged is lost and nothing was done twice, 1 when something is."
 )]
 pub struct Crash {
     /// How often the system is killed, all in all
