@@ -34,7 +34,7 @@ crash: ## a hundred kills of the running system, nothing acknowledged lost
 crash-images: ## 100,000 power cuts under both stores; CRASH_IMAGES=1000 FIRST_SEED=7 for others
 	cargo test --release --locked -p crash-images --test images -- --ignored --nocapture
 
-lab-statistics: ## 200 seeds of oversell against the reference model
+lab-statistics: ## 200 seeds of every scenario against its reference model
 	cargo test --release -p system-tests --test statistics -- --ignored --nocapture
 
 contract: ## generated requests over every API document (schemathesis; ten minutes at most)

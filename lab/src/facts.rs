@@ -129,8 +129,37 @@ pub struct Payment {
     pub order_id: String,
     pub status: String,
     pub amount: i64,
+    pub currency: String,
     pub captured: i64,
     pub refunded: i64,
+}
+
+/// A refund as payment-service knows it.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Refund {
+    pub id: String,
+    pub payment_id: String,
+    pub amount: i64,
+    /// PENDING, SUCCEEDED, FAILED
+    pub status: String,
+}
+
+/// A line of the books.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LedgerLine {
+    pub seq: i64,
+    pub at: Timestamp,
+    /// The entry's.
+    pub id: String,
+    pub payment_id: String,
+    /// The provider's event that it was made for; none for an entry of the shop's own.
+    pub psp_event_id: Option<String>,
+    pub account: String,
+    pub debit: i64,
+    pub credit: i64,
+    pub currency: String,
 }
 
 /// An event of the provider's own truth.
@@ -146,6 +175,19 @@ pub struct PspEvent {
     /// The merchant's reference: the payment.
     pub payment_id: String,
     pub amount: i64,
+    pub currency: String,
+}
+
+impl PspEvent {
+    /// What it does to the money that the shop has: more, less or nothing.
+    #[must_use]
+    pub fn moves(&self) -> i64 {
+        match self.kind.as_str() {
+            "capture.succeeded" => self.amount,
+            "refund.succeeded" => -self.amount,
+            _ => 0,
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -218,6 +260,8 @@ pub struct Facts {
     pub order_transitions: Vec<Transition>,
     pub payments: Vec<Payment>,
     pub payment_transitions: Vec<Transition>,
+    pub refunds: Vec<Refund>,
+    pub ledger: Vec<LedgerLine>,
     pub psp_truth: Vec<PspEvent>,
     pub carts: Vec<Cart>,
     pub promotions: Vec<Promotion>,
@@ -260,6 +304,8 @@ impl Facts {
             order_transitions: Vec::new(),
             payments: Vec::new(),
             payment_transitions: Vec::new(),
+            refunds: Vec::new(),
+            ledger: Vec::new(),
             psp_truth: Vec::new(),
             carts: Vec::new(),
             promotions: Vec::new(),
@@ -303,6 +349,8 @@ impl Facts {
             reservations: read(target, "reservations", &mut missing).await?,
             payments: read(target, "payments", &mut missing).await?,
             payment_transitions: read(target, "payment-transitions", &mut missing).await?,
+            refunds: read(target, "refunds", &mut missing).await?,
+            ledger: read(target, "ledger", &mut missing).await?,
             psp_truth: read(target, "psp-truth", &mut missing).await?,
             orders: read(target, "orders", &mut missing).await?,
             order_lines: read(target, "order-lines", &mut missing).await?,
@@ -333,6 +381,8 @@ impl Facts {
         self.payments.retain(|payment| orders.contains(payment.order_id.as_str()));
         let payments: std::collections::BTreeSet<&str> = self.payments.iter().map(|payment| payment.id.as_str()).collect();
         self.payment_transitions.retain(|step| payments.contains(step.id.as_str()));
+        self.refunds.retain(|refund| payments.contains(refund.payment_id.as_str()));
+        self.ledger.retain(|line| payments.contains(line.payment_id.as_str()));
         self.psp_truth.retain(|event| payments.contains(event.payment_id.as_str()));
         let carts: std::collections::BTreeSet<&str> = self.orders.iter().map(|order| order.cart_id.as_str()).collect();
         // A cart that did not become an order is the lab's all the same.

@@ -1,9 +1,12 @@
 //! What must always be true, checked from outside over audit facts. Each check is a pure function from facts to the rows that break it, and
 //! each has a test with facts that hold and with planted wrong ones: a check that cannot fail is a defect.
 //!
-//! [`stock`] (I1, I18), [`holds`] (I2, I3), [`replays`] (I7), [`kept`] (I8), [`sagas`] (I9), [`steps`] (I10), [`outbox`] (I11), [`effects`]
-//! (I12), [`schemas`] (I14), [`sessions`] (I15), [`prices`] (I19), [`unique`] (I20).
+//! [`stock`] (I1, I18), [`holds`] (I2, I3), [`double_entry`] (I4), [`three_agree`] (I5), [`bounded`] (I6), [`replays`] (I7), [`kept`] (I8),
+//! [`sagas`] (I9), [`steps`] (I10), [`outbox`] (I11), [`effects`] (I12), [`schemas`] (I14), [`sessions`] (I15), [`prices`] (I19), [`unique`]
+//! (I20).
 
+pub mod bounded;
+pub mod double_entry;
 pub mod effects;
 pub mod holds;
 pub mod kept;
@@ -15,6 +18,7 @@ pub mod schemas;
 pub mod sessions;
 pub mod steps;
 pub mod stock;
+pub mod three_agree;
 pub mod unique;
 
 use std::{collections::BTreeSet, time::Duration};
@@ -29,6 +33,9 @@ pub enum Invariant {
     I1,
     I2,
     I3,
+    I4,
+    I5,
+    I6,
     I7,
     I8,
     I9,
@@ -43,10 +50,13 @@ pub enum Invariant {
 }
 
 impl Invariant {
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 17] = [
         Self::I1,
         Self::I2,
         Self::I3,
+        Self::I4,
+        Self::I5,
+        Self::I6,
         Self::I7,
         Self::I8,
         Self::I9,
@@ -66,6 +76,9 @@ impl Invariant {
             Self::I1 => "I1",
             Self::I2 => "I2",
             Self::I3 => "I3",
+            Self::I4 => "I4",
+            Self::I5 => "I5",
+            Self::I6 => "I6",
             Self::I7 => "I7",
             Self::I8 => "I8",
             Self::I9 => "I9",
@@ -86,6 +99,9 @@ impl Invariant {
             Self::I1 => "the stock identity",
             Self::I2 => "a hold ends once",
             Self::I3 => "a claim is fenced",
+            Self::I4 => "double entry",
+            Self::I5 => "three agree",
+            Self::I6 => "money is bounded",
             Self::I7 => "a replay is idempotent",
             Self::I8 => "acknowledged means kept",
             Self::I9 => "the saga is atomic",
@@ -106,6 +122,11 @@ impl Invariant {
             Self::I1 => "the counters are the fold of the journal; received + adjusted + returned = available + held + claimed + shipped",
             Self::I2 => "each reservation ends exactly once: claimed, released or expired, in time",
             Self::I3 => "stock is claimed only while the hold is live, with its token",
+            Self::I4 => "debits = credits in each entry and currency; of each event of the provider one entry, which stays as it was made",
+            Self::I5 => {
+                "one capture per authorization; of each order captured − refunded is the same for the provider, the books and the payment"
+            }
+            Self::I6 => "refunds ≤ captured ≤ authorized",
             Self::I7 => "the same request under the same key within a day has the same answer, and one effect",
             Self::I8 => "whatever a client was told is done is there afterwards, whatever crashed",
             Self::I9 => "each order ends confirmed with stock and money, or cancelled with neither, in time",
@@ -126,6 +147,9 @@ impl Invariant {
         match self {
             Self::I1 => &["stock", "movements"],
             Self::I2 | Self::I3 => &["reservations", "movements"],
+            Self::I4 => &["ledger", "psp-truth"],
+            Self::I5 => &["payments", "refunds", "ledger", "psp-truth"],
+            Self::I6 => &["payments", "psp-truth"],
             Self::I7 => &["idempotency"],
             Self::I8 => &["carts", "orders", "payments", "reservations", "idempotency"],
             Self::I9 => &["orders", "order-lines", "reservations", "payments", "psp-truth"],
@@ -147,6 +171,9 @@ impl Invariant {
             Self::I1 => stock::identity(facts, grace),
             Self::I2 => holds::ends_once(facts, grace),
             Self::I3 => holds::is_fenced(facts),
+            Self::I4 => double_entry::balances(facts, grace),
+            Self::I5 => three_agree::agree(facts, grace),
+            Self::I6 => bounded::are_bounded(facts),
             Self::I7 => replays::are_idempotent(facts),
             Self::I8 => kept::acknowledged(facts),
             Self::I9 => sagas::is_atomic(facts, grace),
@@ -184,12 +211,23 @@ pub struct Grace {
     pub saga: Duration,
     /// After a saga has ended, until what follows from events has followed.
     pub effects: Duration,
+    /// After an event of the provider, until the books have it.
+    pub books: Duration,
 }
 
+/// The longest wait between two questions about what the provider has not answered (`payment.inquiry_max_seconds`).
+const LONGEST_INQUIRY: Duration = Duration::from_secs(600);
+/// How long the answer to a question is waited for (`payment.psp_timeout_ms`).
+const PATIENCE: Duration = Duration::from_secs(10);
+
 impl Default for Grace {
-    /// For the default settings: a payment may take 480 s, and is given up for good within a minute after that.
+    /// For the default settings: a payment may take 480 s, and is given up for good within a minute after that. What the provider does and
+    /// whose answer is lost, is heard of with the next question at the latest, since each operation notes when to ask before it is asked
+    /// for; so the books have it after the longest wait between two questions and the wait for the answer, as soon as what follows from
+    /// events has followed.
     fn default() -> Self {
-        Self { hold_end: Duration::from_secs(60), saga: Duration::from_secs(600), effects: Duration::from_secs(10) }
+        let effects = Duration::from_secs(10);
+        Self { hold_end: Duration::from_secs(60), saga: Duration::from_secs(600), effects, books: LONGEST_INQUIRY + PATIENCE + effects }
     }
 }
 

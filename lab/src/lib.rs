@@ -2,9 +2,9 @@
 //! contracts and reaches a system as a user and an operator do, whether that system is simulated in this process or runs elsewhere.
 //!
 //! Reading order: [`target`] (the ways into a system), [`scenario`] (what a scenario declares and what a run gives), [`oversell`] with its
-//! [`demand`] and its [`model`], [`facts`] and [`journal`] (what the services say of themselves), [`invariants`], [`verify`] and [`watch`]
-//! (afterwards and meanwhile), [`figures`], [`verdict`], [`witness`] (what clients saw), [`record`], [`report`]; [`crash`] (what a kill may not
-//! lose) and [`chaos`] (worlds at random); small: [`knob`], [`digest`].
+//! [`demand`] and its [`model`], [`silence`] (the provider that does not answer), [`facts`] and [`journal`] (what the services say of
+//! themselves), [`invariants`], [`verify`] and [`watch`] (afterwards and meanwhile), [`figures`], [`verdict`], [`witness`] (what clients saw),
+//! [`record`], [`report`]; [`crash`] (what a kill may not lose) and [`chaos`] (worlds at random); small: [`knob`], [`digest`].
 
 pub mod chaos;
 pub mod crash;
@@ -20,6 +20,7 @@ pub mod oversell;
 pub mod record;
 pub mod report;
 pub mod scenario;
+pub mod silence;
 pub mod target;
 pub mod verdict;
 pub mod verify;

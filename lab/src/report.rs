@@ -93,8 +93,9 @@ fn told(run: &Run, telling: &RungRun, written: Option<&Written>, wall: Duration)
     let mut texts = Vec::new();
     if let Some(written) = written.filter(|_| !telling.damage.is_empty()) {
         let count = telling.damage.len();
-        let orders = if count == 1 { "order that was".to_owned() } else { format!("{count} orders that were") };
-        texts.push(format!("   The {orders} sold a unit twice: {}", written.damaged.display()));
+        let [one, several] = run.scenario.damage;
+        let orders = if count == 1 { one.to_owned() } else { format!("{count} {several}") };
+        texts.push(format!("   The {orders}: {}", written.damaged.display()));
     }
     if let Some(cause) = telling.record.root_causes.first().filter(|_| telling.verdict == Verdict::Reproduced) {
         texts.push(format!("   Cause: {}.", cause.cause));

@@ -12,12 +12,13 @@ use crate::{
     knob::{Knob, KnobError, Knobs},
     oversell,
     record::{Damage, Record},
+    silence,
     target::{ClockKind, Simulation, SimulationError, Target, TargetError},
     verdict::Verdict,
 };
 
 /// Every scenario that there is.
-pub const SCENARIOS: &[&Scenario] = &[&oversell::SCENARIO];
+pub const SCENARIOS: &[&Scenario] = &[&oversell::SCENARIO, &silence::PSP_TIMEOUT, &silence::LATE_CAPTURE, &silence::DOUBLE_CHARGE];
 
 /// The scenario of this name.
 pub fn find(name: &str) -> Result<&'static Scenario, LabError> {
@@ -58,6 +59,8 @@ pub struct Scenario {
     /// What must be seen in a run, or it shows nothing.
     pub precondition: &'static str,
     pub columns: &'static [Column],
+    /// What a damaged row is, one and several.
+    pub damage: [&'static str; 2],
     /// The knobs in a few words, for the head of a report.
     pub describe: fn(&Knobs) -> String,
     pub simulate: fn(&Simulation, &Request) -> Result<Run, LabError>,
@@ -302,7 +305,10 @@ mod tests {
         assert_eq!(names(request().on_rungs(["r3", "R0"]).unwrap()), ["R3", "R0"]);
         assert_eq!(names(request().on_rungs(["all"]).unwrap()).len(), 5);
         assert_eq!(request().on_rungs(["R9"]).unwrap_err().to_string(), "`R9` is no rung of oversell; there are R0, R1, R1b, R2, R3");
-        assert_eq!(find("oversel").unwrap_err().to_string(), "there is no scenario `oversel`; there are oversell");
+        assert_eq!(
+            find("oversel").unwrap_err().to_string(),
+            "there is no scenario `oversel`; there are oversell, psp-timeout, late-capture, double-charge"
+        );
         assert!(request().with_knobs(["stock=0"]).is_err());
         assert_eq!(request().with_knobs(["stock=5"]).unwrap().knobs.whole("stock"), 5);
     }

@@ -49,7 +49,8 @@ pub struct Evidence<'a> {
     pub broken: BTreeSet<Invariant>,
     /// What could not be checked.
     pub unchecked: Vec<String>,
-    /// Without its precondition a run shows nothing.
+    /// What must be seen in a run, or it shows nothing.
+    pub precondition: &'a str,
     pub precondition_met: bool,
     /// Where the figures are not those of the model, and what else went wrong.
     pub differences: Vec<String>,
@@ -66,7 +67,7 @@ pub struct Evidence<'a> {
 pub fn judge(evidence: &Evidence<'_>) -> (Verdict, Vec<String>) {
     let mut reasons = Vec::new();
     if !evidence.precondition_met {
-        reasons.push("its precondition was not met: nobody asked while a hold had run out and its payment was on its way".to_owned());
+        reasons.push(format!("its precondition was not met, which is that {}", evidence.precondition));
     }
     let declared: BTreeSet<Invariant> = evidence.declared.iter().copied().collect();
     reasons.extend(declared.difference(&evidence.broken).map(|held| format!("{held} ({}) was to break and holds", held.name())));
@@ -100,6 +101,7 @@ mod tests {
             declared,
             broken: broken.iter().copied().collect(),
             unchecked: vec![],
+            precondition: "somebody comes",
             precondition_met: true,
             differences: vec![],
             primary,

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     digest,
     facts::{Facts, FactsError},
-    invariants::{self, Breach, Grace},
+    invariants::{self, Breach, Grace, Invariant},
     target::{Request, Simulation, SimulationError, Still, Target, TargetError, simulation::Simulated},
     watch,
     witness::Recorded,
@@ -127,12 +127,17 @@ async fn live(
 /// While things go wrong nothing is late: only what can never be right is looked for.
 const fn never() -> Grace {
     let ever = Duration::from_secs(86_400);
-    Grace { hold_end: ever, saga: ever, effects: ever }
+    Grace { hold_end: ever, saga: ever, effects: ever, books: ever }
 }
 
 /// Once everything has settled nothing is excused.
 const fn settled() -> Grace {
-    Grace { hold_end: Duration::from_secs(5), saga: Duration::from_secs(600), effects: Duration::from_secs(5) }
+    Grace {
+        hold_end: Duration::from_secs(5),
+        saga: Duration::from_secs(600),
+        effects: Duration::from_secs(5),
+        books: Duration::from_secs(5),
+    }
 }
 
 /// Prices, stock, a coupon and some customers; their ids.
@@ -244,6 +249,12 @@ fn under_way(facts: &Facts) -> Vec<Finding> {
         .iter()
         .filter(|reading| ends.get(&(reading.topic.as_str(), reading.partition)).is_some_and(|end| reading.committed < *end));
     all.extend(behind.map(|reading| of(&reading.group, format!("it has read partition {} to {}", reading.partition, reading.committed))));
+    let refunds = facts.refunds.iter().filter(|refund| refund.status == "PENDING");
+    all.extend(refunds.map(|refund| of(&refund.id, format!("a refund of payment {} is still PENDING", refund.payment_id))));
+    // What the provider has done and whose answer was lost is asked for, and may come into the books long after its order has ended.
+    let at_once = Grace { books: Duration::ZERO, ..settled() };
+    let money = [Invariant::I4, Invariant::I5].into_iter().flat_map(|invariant| invariant.check(facts, &at_once));
+    all.extend(money.map(|breach| of(&breach.id, breach.detail)));
     all
 }
 

@@ -6,8 +6,8 @@ use types::Timestamp;
 
 use crate::{
     facts::{
-        Cart, CartLine, CartStep, Committed, Facts, Movement, Noted, Order, OrderLine, Payment, Promotion, PspEvent, Published, Reading,
-        Redemption, Reservation, ReservedLine, Schema, Stock, Transition,
+        Cart, CartLine, CartStep, Committed, Facts, LedgerLine, Movement, Noted, Order, OrderLine, Payment, Promotion, PspEvent, Published,
+        Reading, Redemption, Reservation, ReservedLine, Schema, Stock, Transition,
     },
     witness::{Answered, Exchange},
 };
@@ -115,6 +115,7 @@ impl Facts {
             order_id: format!("order-{name}"),
             status: String::new(),
             amount: PRICE,
+            currency: "USD".into(),
             captured: 0,
             refunded: 0,
         });
@@ -166,7 +167,28 @@ impl Facts {
             authorization_id: format!("authorization-{name}"),
             payment_id: format!("payment-{name}"),
             amount: PRICE,
+            currency: "USD".into(),
         });
+        self
+    }
+
+    /// The entry of the provider's last event, as the books of a shop where everything is right have it.
+    pub fn booked(mut self) -> Self {
+        let event = self.psp_truth.last().unwrap().clone();
+        let (debit, credit) = if event.moves() > 0 { ("psp_clearing", "customer_deposits") } else { ("refunds", "psp_clearing") };
+        for (account, debit, credit) in [(debit, event.amount, 0), (credit, 0, event.amount)] {
+            self.ledger.push(LedgerLine {
+                seq: self.ledger.len() as i64 + 1,
+                at: event.at,
+                id: format!("entry-{}", event.seq),
+                payment_id: event.payment_id.clone(),
+                psp_event_id: Some(event.id.clone()),
+                account: account.into(),
+                debit,
+                credit,
+                currency: "USD".into(),
+            });
+        }
         self
     }
 
@@ -193,6 +215,7 @@ impl Facts {
             .step(name, seconds, "PAID")
             .ended(name, seconds, "claim", "CLAIMED")
             .psp(name, seconds, "capture.succeeded")
+            .booked()
             .pay_step(name, seconds, "CAPTURED")
             .step(name, seconds, "CONFIRMED")
             .step(name, seconds, "FULFILLED_READY")
@@ -294,5 +317,10 @@ impl Facts {
 
 /// The grace of the tests.
 pub fn grace() -> super::Grace {
-    super::Grace { hold_end: Duration::from_secs(60), saga: Duration::from_secs(600), effects: Duration::from_secs(10) }
+    super::Grace {
+        hold_end: Duration::from_secs(60),
+        saga: Duration::from_secs(600),
+        effects: Duration::from_secs(10),
+        books: Duration::from_secs(700),
+    }
 }

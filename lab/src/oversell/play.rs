@@ -74,7 +74,12 @@ pub async fn play(target: &dyn Target, stage: &Stage<'_>) -> Result<Witnessed, L
 /// Once everything has settled nothing is legally false any more, so the graces are short.
 fn grace(plan: &Plan) -> Grace {
     let deadline = Duration::from_micros(plan.deadline.unsigned_abs());
-    Grace { hold_end: REST_OF_THE_WALL / 2, saga: deadline + Duration::from_secs(120), effects: Duration::from_secs(1) }
+    Grace {
+        hold_end: REST_OF_THE_WALL / 2,
+        saga: deadline + Duration::from_secs(120),
+        effects: Duration::from_secs(1),
+        books: Duration::from_secs(1),
+    }
 }
 
 async fn baseline(target: &dyn Target, stage: &Stage<'_>) -> Result<(), TargetError> {

@@ -1,4 +1,4 @@
-//! The statistics of the lab (`make lab-statistics`): many seeds of oversell with the default knobs. They take minutes in a release build, so
+//! The statistics of the lab (`make lab-statistics`): many seeds of each scenario with the default knobs. They take minutes in a release build, so
 //! they are not among the tests that run by themselves.
 
 use crashcart::registry::SIMULATION;
@@ -47,6 +47,34 @@ fn over_many_seeds_every_rung_equals_its_model() {
         oversold[oversold.len() - 1]
     );
     assert!(reproduced * 100 >= count * 99, "R0 reproduces in at least 99 %: {reproduced} of {count}");
+}
+
+#[test]
+#[ignore = "minutes in a release build: make lab-statistics"]
+fn over_many_seeds_a_silent_provider_does_what_its_ladders_declare() {
+    let count = seeds();
+    let seeds: Vec<u64> = (1..=count).collect();
+    for name in ["psp-timeout", "late-capture", "double-charge"] {
+        let runs = on_threads(2, &seeds, |seed| {
+            let mut request = Request::new(find(name).unwrap(), *seed);
+            request.threads = 1;
+            request.with_twins(Twins::Vulnerable).simulate(&SIMULATION).unwrap()
+        });
+        let (mut damaged, mut displaced) = (Vec::new(), 0);
+        for (seed, run) in seeds.iter().zip(runs) {
+            let run = run.unwrap_or_else(|| panic!("{name}, seed {seed} panicked"));
+            for rung in &run.rungs {
+                assert_eq!(rung.reasons, Vec::<String>::new(), "{name}, seed {seed}, {}", rung.rung.name);
+                displaced += u64::from(rung.verdict == Verdict::Displaced);
+            }
+            assert_eq!(run.rungs.first().unwrap().verdict, Verdict::Reproduced, "{name}, seed {seed}");
+            assert_eq!(run.rungs.last().unwrap().verdict, Verdict::Prevented, "{name}, seed {seed}");
+            damaged.push(run.rungs.first().map_or(0, |rung| rung.figure("orphan_captures") + rung.figure("double_captures")));
+        }
+        damaged.sort_unstable();
+        let (least, most) = (damaged[0], damaged[damaged.len() - 1]);
+        println!("{name}, {count} seeds: {least} / {} / {most} captures too many on R0; displaced {displaced}", damaged[damaged.len() / 2]);
+    }
 }
 
 #[test]

@@ -11,7 +11,7 @@ CREATE TABLE psp_authorizations (
     refunded INTEGER NOT NULL,
     status TEXT NOT NULL,
     decline_code TEXT,
-    due_at INTEGER, -- when the outcome is decided; null once it is, and for what is never processed
+    due_at INTEGER, -- when the outcome is decided, or what is authorized expires; null for what waits for nothing
     answer TEXT, -- what the key is answered with once the outcome is decided
     correlation_id TEXT,
     version INTEGER NOT NULL,

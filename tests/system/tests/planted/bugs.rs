@@ -1,6 +1,6 @@
 //! The bugs: what each is, where it is planted, and the set of invariants that it must break, no more and no fewer.
 
-use lab::invariants::Invariant::{self, I1, I2, I3, I7, I8, I9, I10, I11, I12, I14, I15, I18, I19, I20};
+use lab::invariants::Invariant::{self, I1, I2, I3, I4, I5, I6, I7, I8, I9, I10, I11, I12, I14, I15, I18, I19, I20};
 
 use super::transport::Bug;
 
@@ -14,6 +14,64 @@ pub enum Plant {
 use Plant::{Store, Transport};
 
 pub const BUGS: &[(&str, Plant, &[Invariant])] = &[
+    (
+        "an entry of which one side is lost",
+        Store("payment", "CREATE TRIGGER bug BEFORE INSERT ON ledger_lines WHEN NEW.account = 'customer_deposits' BEGIN SELECT RAISE(IGNORE); END"),
+        &[I4],
+    ),
+    (
+        "an entry that somebody changes afterwards",
+        Store("payment", "DROP TRIGGER ledger_lines_stay;
+         CREATE TRIGGER bug AFTER INSERT ON ledger_lines WHEN NEW.account = 'customer_deposits'
+         BEGIN UPDATE ledger_lines SET account = 'revenue' WHERE seq = NEW.seq; END"),
+        &[I4],
+    ),
+    (
+        "a refund that is not booked",
+        Store("payment", "CREATE TRIGGER bug BEFORE INSERT ON ledger_lines WHEN NEW.account = 'refunds' OR (NEW.account = 'psp_clearing' AND NEW.credit > 0)
+         BEGIN SELECT RAISE(IGNORE); END"),
+        &[I4, I5],
+    ),
+    (
+        "a payment that counts a refund that nobody gave",
+        Store("payment", "CREATE TRIGGER bug AFTER UPDATE OF captured ON payments
+         WHEN NEW.captured > OLD.captured AND (SELECT count(*) FROM payments) <= 3
+         BEGIN UPDATE payments SET refunded = refunded + 1 WHERE id = NEW.id; END"),
+        &[I5],
+    ),
+    (
+        "a provider that gives money back and tells nobody",
+        Store("psp", "CREATE TRIGGER bug AFTER INSERT ON psp_events WHEN NEW.type = 'capture.succeeded' AND NEW.seq < 4
+         BEGIN INSERT INTO psp_events (id, authorization_id, merchant_reference, type, currency, amount, at)
+               VALUES (x'01900000000070008000000000000001', NEW.authorization_id, NEW.merchant_reference, 'refund.succeeded',
+                       NEW.currency, 1, NEW.at); END"),
+        &[I4, I5],
+    ),
+    (
+        "a provider that takes more than was authorized",
+        Store("psp", "DROP TRIGGER psp_events_stay;
+         CREATE TRIGGER bug AFTER INSERT ON psp_events WHEN NEW.type = 'authorization.succeeded'
+         BEGIN UPDATE psp_events SET amount = amount - 1 WHERE seq = NEW.seq; END"),
+        // What was authorized is what the buyer agreed to by his quote.
+        &[I6, I19],
+    ),
+    (
+        "a provider that gives more back than it took",
+        Store("psp", "DROP TRIGGER psp_events_stay;
+         CREATE TRIGGER bug AFTER INSERT ON psp_events WHEN NEW.type = 'refund.succeeded'
+         BEGIN UPDATE psp_events SET amount = amount + 1 WHERE seq = NEW.seq; END"),
+        &[I4, I5, I6, I9],
+    ),
+    (
+        "a provider that takes the money a second time, under an authorization of which nobody knows",
+        Store("psp", "CREATE TRIGGER bug AFTER INSERT ON psp_events WHEN NEW.type = 'capture.succeeded' AND NEW.seq < 4
+         BEGIN INSERT INTO psp_events (id, authorization_id, merchant_reference, type, currency, amount, at)
+               VALUES (x'01900000000070008000000000000001', x'01900000000070008000000000000009', NEW.merchant_reference,
+                       'authorization.succeeded', NEW.currency, NEW.amount, NEW.at),
+                      (x'01900000000070008000000000000002', x'01900000000070008000000000000009', NEW.merchant_reference,
+                       'capture.succeeded', NEW.currency, NEW.amount, NEW.at); END"),
+        &[I4, I5, I6],
+    ),
     (
         "a counter that gains a unit with each claim",
         Store(
@@ -130,7 +188,7 @@ pub const BUGS: &[(&str, Plant, &[Invariant])] = &[
             "CREATE TRIGGER bug AFTER UPDATE OF captured ON payments WHEN NEW.captured > OLD.captured
              BEGIN UPDATE payments SET captured = captured - 1 WHERE id = NEW.id; END",
         ),
-        &[I9],
+        &[I5, I9],
     ),
     (
         "a cancelled order whose claim stays",
