@@ -1,21 +1,19 @@
 //! The incident lab: it brings an incident about, measures it, proves its cause, and shows what mends it. An outsider: it knows the services'
 //! contracts and reaches a system as a user and an operator do, whether that system is simulated in this process or runs elsewhere.
 //!
-//! Reading order: [`target`] (the ways into a system), [`scenario`] (what a scenario declares and what a run gives), [`oversell`] with its
-//! [`demand`] and its [`model`], [`silence`] (the provider that does not answer), [`facts`] and [`journal`] (what the services say of
-//! themselves), [`invariants`], [`verify`] and [`watch`] (afterwards and meanwhile), [`figures`], [`verdict`], [`witness`] (what clients saw),
-//! [`record`], [`report`]; [`crash`] (what a kill may not lose) and [`chaos`] (worlds at random); small: [`knob`], [`digest`].
+//! Reading order: [`target`] (the ways into a system), [`scenario`] (what a scenario declares and what a run gives), [`experiment`]
+//! (how one is run), then the scenarios: [`oversell`], [`silence`] (the provider that does not answer); [`facts`] and [`journal`] (what the
+//! services say of themselves), [`invariants`], [`verify`] and [`watch`] (afterwards and meanwhile), [`verdict`], [`witness`] (what clients
+//! saw), [`record`], [`report`]; [`crash`] (what a kill may not lose) and [`chaos`] (worlds at random); small: [`knob`], [`digest`].
 
 pub mod chaos;
 pub mod crash;
-pub mod demand;
 pub mod digest;
+pub mod experiment;
 pub mod facts;
-pub mod figures;
 pub mod invariants;
 pub mod journal;
 pub mod knob;
-pub mod model;
 pub mod oversell;
 pub mod record;
 pub mod report;

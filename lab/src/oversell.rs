@@ -1,26 +1,34 @@
 //! Oversell (ledger X-01): a short time to live and a payment on its way sell the same unit twice. A hold that is nothing but a TTL is gone
 //! before the payment is answered; the unit is sold to the next; the late payment claims all the same, because its upsert revives the row.
 //!
-//! Reading order: [`crate::demand`] (who comes), [`crate::model`] (what must come out), this file (what is declared, and the runs put
-//! together), [`play`] (one run over a target), [`tell`] (the incident record).
+//! Reading order: [`demand`] (who comes), [`model`] (what must come out), this file (what is declared), [`measure`] (the figures of a run),
+//! [`tell`] (the incident record).
 
-mod play;
+pub mod demand;
+pub mod measure;
+pub mod model;
 mod tell;
 
-use std::{collections::BTreeSet, time::Duration};
+use std::time::Duration;
 
 use futures::future::BoxFuture;
-use serde_json::Value as Json;
+use platform::{Chance, Clock, Ids};
+use serde_json::{Value as Json, json};
+use types::{OrderId, Timestamp};
 
-use self::play::{Stage, Witnessed};
+use self::{
+    demand::{Buyer, Cell, KNOBS, Plan},
+    measure::Measured,
+    model::Figures,
+};
 use crate::{
-    demand::{self, Buyer, Cell, KNOBS, Plan},
-    invariants::Invariant,
+    experiment::{self, Experiment, Micros, Story, Told, Trial, Visit, card_token, play::WAREHOUSE, span, tell::counted},
+    facts::Facts,
+    invariants::{Grace, Invariant},
     knob::{KnobError, Knobs},
-    model::{self, Figures},
-    scenario::{Column, Figure, LabError, Request, Run, Rung, RungRun, Scenario, TwinRun, Twins},
-    target::{ClockKind, Simulation, SimulationError, Target, simulation},
-    verdict::{self, Evidence},
+    record::{Damage, Precondition},
+    scenario::{Column, Figure, LabError, Request, Rung, Scenario},
+    target::{self, ClockKind, Target, simulation},
 };
 
 pub const SCENARIO: Scenario = Scenario {
@@ -45,8 +53,8 @@ pub const SCENARIO: Scenario = Scenario {
     ],
     damage: ["order that was sold a unit twice", "orders that were sold a unit twice"],
     describe,
-    simulate,
-    against,
+    simulate: experiment::simulate::<Oversell>,
+    against: experiment::against::<Oversell>,
 };
 
 const LADDER: &[Rung] = &[
@@ -112,178 +120,166 @@ fn named(figures: &Figures) -> Vec<Figure> {
     ]
 }
 
-/// What a cell of the two by two has.
-fn conditions(plan: &Plan, cell: Cell) -> String {
-    let payments = if cell.slow_payments { "slow payments" } else { "no slow payments" };
-    format!("a hold lasts {} s, {payments}", plan.ttl(cell) / 1_000_000)
-}
-
 /// Whole seconds, as the services' settings take them.
-fn whole_seconds(name: &str, micros: demand::Micros) -> Result<i64, KnobError> {
+fn whole_seconds(name: &str, micros: Micros) -> Result<i64, KnobError> {
     if micros > 0 && micros % 1_000_000 == 0 {
         return Ok(micros / 1_000_000);
     }
     Err(KnobError::Together(format!("{name} divided by time_scale must be whole seconds, as the services' settings are")))
 }
 
-fn simulate(simulation: &Simulation, request: &Request) -> Result<Run, LabError> {
-    let plan = Plan::of(&request.knobs)?;
-    let buyers = demand::draw(&plan, request.seed)?;
-    let mut jobs: Vec<(&'static Rung, Cell)> = Vec::new();
-    for rung in &request.rungs {
-        jobs.push((rung, Cell::RUN));
-        if has_twins(rung, request.twins) {
-            jobs.extend(Cell::TWINS.map(|cell| (*rung, cell)));
-        }
-    }
-    let (extension, deadline) = (whole_seconds("extension_seconds", plan.extension)?, whole_seconds("deadline_seconds", plan.deadline)?);
-    whole_seconds("ttl_seconds", plan.ttl)?;
-    whole_seconds("long_ttl_seconds", plan.long_ttl)?;
-    let mut played = simulation::on_threads(request.threads, &jobs, |(rung, cell)| -> Result<Witnessed, LabError> {
-        let overrides: [simulation::Override; 3] = [
-            ("inventory.reservation_ttl_seconds", (plan.ttl(*cell) / 1_000_000).into()),
-            ("order.hold_extension_seconds", extension.into()),
-            ("order.payment_deadline_seconds", deadline.into()),
-        ];
-        let stage = Stage { plan: &plan, buyers: &buyers, cell: *cell, rung: rung.name, sku: "LAB-OVERSELL".into() };
-        simulation.run(request.seed, &overrides, async |target| play::play(target, &stage).await)?
-    })
-    .into_iter();
-    let mut next = || -> Result<Witnessed, LabError> { played.next().flatten().unwrap_or(Err(SimulationError::Lost.into())) };
-    let mut rungs = Vec::new();
-    let mut lasted = Duration::ZERO;
-    for rung in &request.rungs {
-        let run = next()?;
-        let mut twins = None;
-        if has_twins(rung, request.twins) {
-            let of_cell = |cell| next().map(|witnessed| (cell, witnessed));
-            twins = Some(Cell::TWINS.into_iter().map(of_cell).collect::<Result<Vec<_>, LabError>>()?);
-        }
-        lasted = lasted.max(run.ended.since(run.began));
-        rungs.push(conclude(request, &plan, &buyers, ClockKind::Simulated, rung, run, twins));
-    }
-    Ok(Run { scenario: request.scenario, seed: request.seed, clock: ClockKind::Simulated, knobs: request.knobs.clone(), rungs, lasted })
+/// The scenario, drawn.
+#[derive(Clone, Debug)]
+pub struct Oversell {
+    plan: Plan,
+    buyers: Vec<Buyer>,
 }
 
-const fn has_twins(rung: &Rung, twins: Twins) -> bool {
-    matches!(twins, Twins::EveryRung) || !rung.breaks.is_empty()
+impl experiment::Measured for Measured {
+    fn figures(&self) -> Vec<Figure> {
+        named(&self.figures)
+    }
+
+    fn preconditions(&self) -> Vec<Precondition> {
+        vec![
+            counted("holds whose time was over before their payment was answered", self.precondition.holds_outlived),
+            counted("orders made in the time between", self.precondition.asked_meanwhile),
+        ]
+    }
+
+    fn primary(&self) -> i64 {
+        self.figures.oversold
+    }
+
+    fn displaced(&self) -> i64 {
+        self.figures.displaced()
+    }
+
+    fn damaged(&self) -> Vec<Damage> {
+        self.damaged.clone()
+    }
 }
 
-fn against<'a>(target: &'a dyn Target, request: &'a Request) -> BoxFuture<'a, Result<Run, LabError>> {
-    Box::pin(async move {
+/// By the wall's clock rest is time that somebody waits.
+const REST: Duration = Duration::from_secs(10);
+const REST_OF_THE_WALL: Duration = Duration::from_secs(4);
+
+impl Experiment for Oversell {
+    type Cell = Cell;
+    type Measured = Measured;
+    const DAMAGE: &'static str = "oversold";
+
+    fn of(request: &Request) -> Result<Self, LabError> {
         let plan = Plan::of(&request.knobs)?;
         let buyers = demand::draw(&plan, request.seed)?;
-        let ttl = whole_seconds("ttl_seconds", plan.ttl)?;
-        play::must_hold_for(target, ttl).await?;
-        let begun = target.now();
-        let mut rungs = Vec::new();
-        for rung in &request.rungs {
-            let one = async |cell: Cell| {
-                let sku = format!("LAB-{}-{}-{}", request.seed, rung.name, target.now().millis());
-                let stage = Stage { plan: &plan, buyers: &buyers, cell, rung: rung.name, sku };
-                let played = play::play(target, &stage).await;
-                // Whatever became of the run, the system goes back to the remedied rung.
-                let reverted = target.set_rung(SCENARIO.name, "R3").await;
-                let witnessed = played?;
-                reverted?;
-                Ok::<_, LabError>(witnessed)
-            };
-            let run = one(Cell::RUN).await?;
-            // How long a hold lasts cannot be changed while a system runs: of the twins only the one without slow payments can be had.
-            let [without_slow, ..] = Cell::TWINS;
-            let twins = if has_twins(rung, request.twins) { Some(vec![(without_slow, one(without_slow).await?)]) } else { None };
-            rungs.push(conclude(request, &plan, &buyers, ClockKind::Wall, rung, run, twins));
-        }
-        let lasted = target.now().since(begun);
-        Ok(Run { scenario: request.scenario, seed: request.seed, clock: ClockKind::Wall, knobs: request.knobs.clone(), rungs, lasted })
-    })
-}
-
-/// The verdict on one rung, with its record.
-fn conclude(
-    request: &Request,
-    plan: &Plan,
-    buyers: &[Buyer],
-    clock: ClockKind,
-    rung: &'static Rung,
-    run: Witnessed,
-    twins: Option<Vec<(Cell, Witnessed)>>,
-) -> RungRun {
-    let predicted = model::predict(plan, buyers, modelled(rung), Cell::RUN);
-    let figures = run.measured.figures;
-    let of_twin = |(cell, twin): (Cell, Witnessed)| {
-        let oversold = twin.measured.figures.oversold;
-        let wrong = (oversold != 0).then(|| format!("{} with {oversold} oversold", conditions(plan, cell)));
-        let made = TwinRun {
-            conditions: conditions(plan, cell),
-            figures: named(&twin.measured.figures),
-            breaches: twin.findings.breaches,
-            digest: twin.digest,
-        };
-        (made, wrong, twin.failures)
-    };
-    let mut dirty = Vec::new();
-    let mut twin_runs = Vec::new();
-    for (twin, wrong, failures) in twins.iter().flatten().cloned().map(of_twin) {
-        let broken: BTreeSet<&str> = twin.breaches.iter().map(|breach| breach.invariant.as_str()).collect();
-        if !broken.is_empty() {
-            dirty.push(format!("{} breaks {}", twin.conditions, broken.into_iter().collect::<Vec<_>>().join(" ")));
-        }
-        dirty.extend(wrong);
-        dirty.extend(failures);
-        twin_runs.push(twin);
+        Ok(Self { plan, buyers })
     }
-    let mut differences = differences(clock, &figures, &predicted);
-    differences.extend(run.failures.clone());
-    let evidence = Evidence {
-        declared: rung.breaks,
-        broken: run.findings.broken(),
-        unchecked: run.findings.unchecked.iter().map(|(invariant, missing)| format!("{invariant} needs {}", missing.join(", "))).collect(),
-        precondition: SCENARIO.precondition,
-        precondition_met: run.measured.precondition.is_met(),
-        differences,
-        primary: figures.oversold,
-        displaced: figures.displaced(),
-        twins: dirty,
-    };
-    let (verdict, reasons) = verdict::judge(&evidence);
-    let record = tell::record(&tell::Told { request, plan, clock, rung, verdict, run: &run, twins: &twin_runs });
-    RungRun {
-        rung,
-        verdict,
-        reasons,
-        digest: run.digest,
-        figures: named(&figures),
-        predicted: named(&predicted),
-        breaches: run.findings.breaches,
-        twins: twins.is_some().then_some(twin_runs),
-        damage: run.measured.damaged.into_iter().map(Into::into).collect(),
-        record,
+
+    fn trials(&self, rung: &'static Rung, clock: ClockKind) -> Vec<Trial<Cell>> {
+        // How long a hold lasts cannot be changed while a system runs: of the twins only the one without slow payments can be had there.
+        let can_be_had = |cell: &Cell| clock == ClockKind::Simulated || cell.short_hold;
+        [Cell::RUN].into_iter().chain(Cell::TWINS).filter(can_be_had).map(|cell| Trial { rung, cell }).collect()
+    }
+
+    fn conditions(&self, trial: &Trial<Cell>) -> String {
+        let payments = if trial.cell.slow_payments { "slow payments" } else { "no slow payments" };
+        format!("a hold lasts {} s, {payments}", self.plan.ttl(trial.cell) / 1_000_000)
+    }
+
+    fn settings(&self, trial: &Trial<Cell>) -> Result<Vec<simulation::Override>, LabError> {
+        let plan = &self.plan;
+        Ok(vec![
+            ("inventory.reservation_ttl_seconds", whole_seconds("a hold", plan.ttl(trial.cell))?.into()),
+            ("order.hold_extension_seconds", whole_seconds("extension_seconds", plan.extension)?.into()),
+            ("order.payment_deadline_seconds", whole_seconds("deadline_seconds", plan.deadline)?.into()),
+        ])
+    }
+
+    fn must_fit<'a>(&'a self, target: &'a dyn Target) -> BoxFuture<'a, Result<(), LabError>> {
+        Box::pin(async { must_hold_for(target, whole_seconds("ttl_seconds", self.plan.ttl)?).await })
+    }
+
+    fn sku(&self) -> &'static str {
+        "LAB-OVERSELL"
+    }
+
+    fn stock(&self) -> (i64, i64) {
+        (self.plan.stock, self.plan.unit_price_minor)
+    }
+
+    fn visits(&self, trial: &Trial<Cell>) -> Vec<Visit> {
+        let visit = |buyer: &Buyer| {
+            let latency = buyer.latency(trial.cell);
+            Visit { arrival: buyer.arrival, card: card_token(latency), decided: latency.min(self.plan.deadline) }
+        };
+        self.buyers.iter().map(visit).collect()
+    }
+
+    fn patience(&self) -> Duration {
+        Duration::from_secs(60)
+    }
+
+    fn rest(&self, clock: ClockKind) -> Duration {
+        if clock == ClockKind::Wall { REST_OF_THE_WALL } else { REST }
+    }
+
+    fn grace(&self) -> Grace {
+        let second = Duration::from_secs(1);
+        Grace { hold_end: REST_OF_THE_WALL / 2, saga: span(self.plan.deadline) + 120 * second, effects: second, books: second }
+    }
+
+    fn measure(&self, facts: &Facts, sku: &str) -> Measured {
+        measure::measure(facts, sku)
+    }
+
+    fn predict(&self, trial: &Trial<Cell>, _measured: &Measured) -> Vec<Figure> {
+        named(&model::predict(&self.plan, &self.buyers, modelled(trial.rung), trial.cell))
+    }
+
+    /// In a simulated world every figure must be the same. By the wall's clock nothing is so precise: there what is oversold must lie within
+    /// two fifths of the model's figure (or three units), and where the model says none there must be none.
+    fn tolerance(&self, clock: ClockKind, (name, _): Figure, predicted: &[Figure]) -> Option<i64> {
+        let modelled = predicted.iter().find(|(other, _)| *other == name).map_or(0, |(_, modelled)| *modelled);
+        match (clock, name) {
+            (ClockKind::Simulated, _) | (ClockKind::Wall, "supply") => Some(0),
+            (ClockKind::Wall, "oversold") if modelled == 0 => Some(0),
+            (ClockKind::Wall, "oversold") => Some((modelled * 2 / 5).max(3)),
+            (ClockKind::Wall, _) => None,
+        }
+    }
+
+    fn tell(&self, told: &Told<'_, Self>) -> Story {
+        tell::story(&self.plan, told)
     }
 }
 
-/// Where a run is not what the model says. In a simulated world every figure must be the same. By the wall's clock nothing is so precise: there
-/// what is oversold must lie within two fifths of the model's figure (or three units), and where the model says none there must be none.
-fn differences(clock: ClockKind, figures: &Figures, predicted: &Figures) -> Vec<String> {
-    let mut wrong = Vec::new();
-    for ((name, measured), (_, modelled)) in named(figures).into_iter().zip(named(predicted)) {
-        let allowed = match (clock, name) {
-            (ClockKind::Simulated, _) => 0,
-            (ClockKind::Wall, "supply") => 0,
-            (ClockKind::Wall, "oversold") if modelled == 0 => 0,
-            (ClockKind::Wall, "oversold") => (modelled * 2 / 5).max(3),
-            (ClockKind::Wall, _) => continue,
-        };
-        if (measured - modelled).abs() > allowed {
-            let or = if allowed > 0 { format!(", give or take {allowed}") } else { String::new() };
-            wrong.push(format!("{name} is {measured} and the model says {modelled}{or}"));
-        }
+/// Whether a running system holds stock for as long as the scenario needs it. That is a setting which no call changes, so it is asked for by
+/// a hold that is given back at once.
+async fn must_hold_for(target: &dyn Target, seconds: i64) -> Result<(), LabError> {
+    let millis = target.now().millis();
+    let sku = format!("LAB-PROBE-{millis}");
+    let ids = Ids::new(Clock::real(), Chance::seeded(millis.unsigned_abs()), "lab", 0);
+    let delta = json!({"sku": sku, "warehouse": WAREHOUSE, "delta": 1, "reason": "a probe"});
+    target.must(target::Request::post("/inventory/adjust", delta)).await?;
+    let before = target.now();
+    let items = json!({"orderId": ids.make::<OrderId>(), "items": [{"sku": sku, "quantity": 1}]});
+    let held = target.must(target::Request::post("/inventory/reserve", items)).await?;
+    let release = json!({"reservationId": held["reservationId"], "fencingToken": held["fencingToken"]});
+    target.must(target::Request::post("/inventory/release", release)).await?;
+    let expires_at: Option<Timestamp> = held["expiresAt"].as_str().and_then(|at| at.parse().ok());
+    let lasts = expires_at.map(|at| (at.since(before).as_millis() + 500) / 1_000).unwrap_or_default();
+    if i64::try_from(lasts).is_ok_and(|lasts| lasts == seconds || lasts == seconds + 1) {
+        return Ok(());
     }
-    wrong
+    Err(LabError::Unfit(format!(
+        "in this system a hold lasts {lasts} s, and the scenario needs {seconds} s (ttl_seconds / time_scale). Start it with \
+         CRASHCART_INVENTORY__RESERVATION_TTL_SECONDS={seconds}, or set the knobs to fit; order.payment_deadline_seconds and \
+         order.hold_extension_seconds must match deadline_seconds and extension_seconds in the same way"
+    )))
 }
 
 /// A number of seconds as a setting shows it.
-fn seconds_json(micros: demand::Micros) -> Json {
+fn seconds_json(micros: Micros) -> Json {
     Json::from(micros as f64 / 1_000_000.0)
 }
 

@@ -116,13 +116,6 @@ pub struct Damage {
     pub paid_at: Option<Timestamp>,
 }
 
-impl From<crate::figures::Damaged> for Damage {
-    fn from(row: crate::figures::Damaged) -> Self {
-        let crate::figures::Damaged { order_id, sku, units, money_minor, hold_expired_at, paid_at } = row;
-        Self { order_id, sku, units, money_minor, hold_expired_at, paid_at }
-    }
-}
-
 /// The damaged rows as CSV, with a head.
 #[must_use]
 pub fn csv(rows: &[Damage]) -> String {

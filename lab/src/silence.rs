@@ -3,30 +3,28 @@
 //! `late-capture` (the same, where the provider succeeds after the shop has given up) and `double-charge` (a retry under a new key is
 //! another request, and the buyer pays twice).
 //!
-//! Reading order: [`demand`] (who comes, with which card), [`model`] (what must come out), this file (what is declared, and the runs put
-//! together), [`play`] (one run over a target), [`measure`] (its figures), [`tell`] (the incident record).
+//! Reading order: [`demand`] (who comes, with which card), [`model`] (what must come out), this file (what is declared), [`measure`] (the
+//! figures of a run), [`tell`] (the incident record).
 
 pub mod demand;
 pub mod measure;
 pub mod model;
-mod play;
 mod tell;
 
-use std::{collections::BTreeSet, time::Duration};
-
-use futures::future::BoxFuture;
+use std::time::Duration;
 
 use self::{
     demand::{Buyer, Kind, Plan},
-    measure::Figures,
-    play::{Stage, Witnessed},
+    measure::{Figures, Measured, STUCK_AFTER},
 };
 use crate::{
-    invariants::Invariant,
+    experiment::{self, Experiment, Story, Told, Trial, Visit, span, tell::counted},
+    facts::Facts,
+    invariants::{Grace, Invariant},
     knob::{Knob, Knobs},
-    scenario::{Column, Figure, LabError, Request, Run, Rung, RungRun, Scenario, TwinRun, Twins},
-    target::{ClockKind, Simulation, SimulationError, Target, simulation},
-    verdict::{self, Evidence},
+    record::{Damage, Precondition},
+    scenario::{Column, Figure, LabError, Request, Rung, Scenario},
+    target::{ClockKind, simulation},
 };
 
 /// The books lack an entry, the three disagree, and a cancelled order has money with the provider.
@@ -58,8 +56,8 @@ pub const PSP_TIMEOUT: Scenario = Scenario {
     columns: COLUMNS,
     damage: DAMAGE_OF_ORPHANS,
     describe,
-    simulate,
-    against,
+    simulate: experiment::simulate::<Silence>,
+    against: experiment::against::<Silence>,
 };
 
 pub const LATE_CAPTURE: Scenario = Scenario {
@@ -77,8 +75,8 @@ pub const LATE_CAPTURE: Scenario = Scenario {
     columns: COLUMNS,
     damage: DAMAGE_OF_ORPHANS,
     describe,
-    simulate,
-    against,
+    simulate: experiment::simulate::<Silence>,
+    against: experiment::against::<Silence>,
 };
 
 pub const DOUBLE_CHARGE: Scenario = Scenario {
@@ -102,8 +100,8 @@ pub const DOUBLE_CHARGE: Scenario = Scenario {
     columns: COLUMNS,
     damage: ["order that was charged twice", "orders that were charged twice"],
     describe,
-    simulate,
-    against,
+    simulate: experiment::simulate::<Silence>,
+    against: experiment::against::<Silence>,
 };
 
 const R2: Rung = Rung { name: "R2", title: "unknown, and asked", description: ASKED, breaks: &[] };
@@ -158,179 +156,145 @@ fn named(figures: &Figures) -> Vec<Figure> {
     ]
 }
 
-/// Whether the provider is silent, and the rung that the services stand on. The run has the one and its own rung; its twins have the one
-/// or the other taken away, or both.
+/// Whether the provider is silent. The run has that and its own rung; its twins have the one or the other taken away, or both.
 #[derive(Clone, Copy, Debug)]
-struct Cell {
+pub struct Cell {
     silent: bool,
-    rung: &'static Rung,
 }
 
-impl Cell {
-    const fn run(rung: &'static Rung) -> Self {
-        Self { silent: true, rung }
+/// One of the three, drawn.
+#[derive(Clone, Debug)]
+pub struct Silence {
+    scenario: &'static Scenario,
+    plan: Plan,
+    buyers: Vec<Buyer>,
+}
+
+impl experiment::Measured for Measured {
+    fn figures(&self) -> Vec<Figure> {
+        named(&self.figures)
     }
 
-    /// The same rung without silence; and, for those below it, the remedied rung with and without.
-    fn twins(scenario: &'static Scenario, rung: &'static Rung) -> Vec<Self> {
-        let mut twins = vec![Self { silent: false, rung }];
-        if let Some(remedied) = scenario.ladder.last().filter(|last| last.name != rung.name) {
-            twins.extend([true, false].map(|silent| Self { silent, rung: remedied }));
-        }
-        twins
+    fn preconditions(&self) -> Vec<Precondition> {
+        vec![
+            counted("payments that had no answer in time", self.precondition.unanswered),
+            counted("those of which the provider has taken the money", self.precondition.taken_all_the_same),
+        ]
     }
 
-    fn conditions(self) -> String {
-        format!("{}, {}", if self.silent { "a silent provider" } else { "every answer comes" }, self.rung.name)
+    fn primary(&self) -> i64 {
+        self.figures.primary()
+    }
+
+    fn displaced(&self) -> i64 {
+        self.figures.orders_stuck
+    }
+
+    fn damaged(&self) -> Vec<Damage> {
+        self.damaged.clone()
     }
 }
 
-const fn has_twins(rung: &Rung, twins: Twins) -> bool {
-    matches!(twins, Twins::EveryRung) || !rung.breaks.is_empty()
-}
-
-/// What is run for one rung: the run, then its twins.
-fn cells(request: &Request, rung: &'static Rung) -> Vec<Cell> {
-    let mut cells = vec![Cell::run(rung)];
-    if has_twins(rung, request.twins) {
-        cells.extend(Cell::twins(request.scenario, rung));
-    }
-    cells
-}
-
-fn simulate(simulation: &Simulation, request: &Request) -> Result<Run, LabError> {
-    let plan = Plan::of(Kind::of(request.scenario.name), &request.knobs)?;
-    let buyers = demand::draw(&plan, request.seed)?;
-    let jobs: Vec<Cell> = request.rungs.iter().flat_map(|rung| cells(request, rung)).collect();
-    let overrides: [simulation::Override; 4] = [
-        ("order.capture", "authorize".into()),
-        ("order.payment_deadline_seconds", (plan.deadline / 1_000_000).into()),
-        ("payment.psp_timeout_ms", (plan.patience / 1_000).into()),
-        ("payment.first_inquiry_seconds", (plan.inquiry / 1_000_000).into()),
-    ];
-    let played = simulation::on_threads(request.threads, &jobs, |cell| -> Result<Witnessed, LabError> {
-        let stage = Stage::of(request.scenario, &plan, &buyers, cell.silent, cell.rung.name, "LAB-SILENCE".into());
-        simulation.run(request.seed, &overrides, async |target| play::play(target, &stage).await)?
-    });
-    let mut played = jobs.into_iter().zip(played.into_iter().map(|one| one.unwrap_or(Err(SimulationError::Lost.into()))));
-    let mut rungs = Vec::new();
-    let mut lasted = Duration::ZERO;
-    for rung in &request.rungs {
-        let mut witnessed = Vec::new();
-        for (cell, one) in played.by_ref().take(cells(request, rung).len()) {
-            witnessed.push((cell, one?));
-        }
-        let concluded = conclude(request, &plan, &buyers, ClockKind::Simulated, rung, witnessed)?;
-        lasted = lasted.max(concluded.1);
-        rungs.push(concluded.0);
-    }
-    Ok(Run { scenario: request.scenario, seed: request.seed, clock: ClockKind::Simulated, knobs: request.knobs.clone(), rungs, lasted })
-}
-
-fn against<'a>(target: &'a dyn Target, request: &'a Request) -> BoxFuture<'a, Result<Run, LabError>> {
-    Box::pin(async move {
-        let plan = Plan::of(Kind::of(request.scenario.name), &request.knobs)?;
-        let buyers = demand::draw(&plan, request.seed)?;
-        let begun = target.now();
-        let mut rungs = Vec::new();
-        for rung in &request.rungs {
-            let mut witnessed = Vec::new();
-            for cell in cells(request, rung) {
-                let sku = format!("LAB-{}-{}-{}", request.seed, rung.name, target.now().millis());
-                let stage = Stage::of(request.scenario, &plan, &buyers, cell.silent, cell.rung.name, sku);
-                let played = play::play(target, &stage).await;
-                // Whatever became of the run, the system goes back to the remedied rung.
-                let reverted = target.set_rung(request.scenario.name, R3.name).await;
-                let one = played?;
-                reverted?;
-                play::must_take_with_authorization(&one)?;
-                witnessed.push((cell, one));
-            }
-            rungs.push(conclude(request, &plan, &buyers, ClockKind::Wall, rung, witnessed)?.0);
-        }
-        let lasted = target.now().since(begun);
-        Ok(Run { scenario: request.scenario, seed: request.seed, clock: ClockKind::Wall, knobs: request.knobs.clone(), rungs, lasted })
-    })
-}
-
-/// The verdict on one rung, with its record, and how long the run was in the system's own time. The first of what was witnessed is the run.
-fn conclude(
-    request: &Request,
-    plan: &Plan,
-    buyers: &[Buyer],
-    clock: ClockKind,
-    rung: &'static Rung,
-    witnessed: Vec<(Cell, Witnessed)>,
-) -> Result<(RungRun, Duration), LabError> {
-    let mut witnessed = witnessed.into_iter();
-    let (_, run) = witnessed.next().ok_or(SimulationError::Lost)?;
-    let predicted = model::predict(plan, buyers, rung.name, true, run.measured.order_total);
-    let (mut twin_runs, mut dirty) = (Vec::new(), Vec::new());
-    for (cell, twin) in witnessed {
-        let conditions = cell.conditions();
-        let broken: BTreeSet<&str> = twin.findings.breaches.iter().map(|breach| breach.invariant.as_str()).collect();
-        if !broken.is_empty() {
-            dirty.push(format!("{conditions} breaks {}", broken.into_iter().collect::<Vec<_>>().join(" ")));
-        }
-        let damaged = twin.measured.figures.primary();
-        if damaged != 0 {
-            dirty.push(format!("{conditions} with {damaged} captures too many"));
-        }
-        dirty.extend(twin.failures);
-        let figures = named(&twin.measured.figures);
-        twin_runs.push(TwinRun { conditions, figures, breaches: twin.findings.breaches, digest: twin.digest });
-    }
-    let figures = run.measured.figures;
-    let mut differences = differences(clock, &figures, &predicted);
-    differences.extend(run.failures.clone());
-    let evidence = Evidence {
-        declared: rung.breaks,
-        broken: run.findings.broken(),
-        unchecked: run.findings.unchecked.iter().map(|(invariant, missing)| format!("{invariant} needs {}", missing.join(", "))).collect(),
-        precondition: request.scenario.precondition,
-        precondition_met: run.measured.precondition.is_met(),
-        differences,
-        primary: figures.primary(),
-        displaced: figures.orders_stuck,
-        twins: dirty,
-    };
-    let (verdict, reasons) = verdict::judge(&evidence);
-    let record = tell::record(&tell::Told { request, plan, clock, rung, verdict, run: &run, twins: &twin_runs });
-    let lasted = run.ended.since(run.began);
-    let concluded = RungRun {
-        rung,
-        verdict,
-        reasons,
-        digest: run.digest,
-        figures: named(&figures),
-        predicted: named(&predicted),
-        breaches: run.findings.breaches,
-        twins: has_twins(rung, request.twins).then_some(twin_runs),
-        damage: run.measured.damaged,
-        record,
-    };
-    Ok((concluded, lasted))
-}
-
+/// What follows from events is given this long after the last order has ended.
+const REST: Duration = Duration::from_secs(10);
+/// For how much longer an order may go on that is stuck: longer it is no order that waits, but one that was lost.
+const STUCK: Duration = Duration::from_secs(60);
 /// How much longer than the model says an order may take: hops, and the way of an event to the saga that waits for it.
 const SLACK_MILLIS: i64 = 100;
 
-/// Where a run is not what the model says. Counts and money must be the same, by any clock: no two buyers want the same unit, so nothing
-/// hangs on who is a moment earlier. For how long they waited may differ by a little for each order; by the wall's clock it is not compared.
-fn differences(clock: ClockKind, figures: &Figures, predicted: &Figures) -> Vec<String> {
-    let mut wrong = Vec::new();
-    for ((name, measured), (_, modelled)) in named(figures).into_iter().zip(named(predicted)) {
-        let allowed = match (clock, name) {
-            (ClockKind::Wall, "waited_seconds") => continue,
-            (ClockKind::Simulated, "waited_seconds") => 1 + figures.orders * SLACK_MILLIS / 1_000,
-            _ => 0,
-        };
-        if (measured - modelled).abs() > allowed {
-            let or = if allowed > 0 { format!(", give or take {allowed}") } else { String::new() };
-            wrong.push(format!("{name} is {measured} and the model says {modelled}{or}"));
+impl Experiment for Silence {
+    type Cell = Cell;
+    type Measured = Measured;
+    const DAMAGE: &'static str = "captures too many";
+
+    fn of(request: &Request) -> Result<Self, LabError> {
+        let plan = Plan::of(Kind::of(request.scenario.name), &request.knobs)?;
+        let buyers = demand::draw(&plan, request.seed)?;
+        Ok(Self { scenario: request.scenario, plan, buyers })
+    }
+
+    /// Beside the run: the same rung without silence; and, for those below it, the remedied rung with and without.
+    fn trials(&self, rung: &'static Rung, _clock: ClockKind) -> Vec<Trial<Cell>> {
+        let on = |rung, silent| Trial { rung, cell: Cell { silent } };
+        let mut trials = vec![on(rung, true), on(rung, false)];
+        if let Some(remedied) = self.scenario.ladder.last().filter(|last| last.name != rung.name) {
+            trials.extend([on(remedied, true), on(remedied, false)]);
+        }
+        trials
+    }
+
+    fn conditions(&self, trial: &Trial<Cell>) -> String {
+        format!("{}, {}", if trial.cell.silent { "a silent provider" } else { "every answer comes" }, trial.rung.name)
+    }
+
+    fn settings(&self, _trial: &Trial<Cell>) -> Result<Vec<simulation::Override>, LabError> {
+        Ok(vec![
+            ("order.capture", "authorize".into()),
+            ("order.payment_deadline_seconds", (self.plan.deadline / 1_000_000).into()),
+            ("payment.psp_timeout_ms", (self.plan.patience / 1_000).into()),
+            ("payment.first_inquiry_seconds", (self.plan.inquiry / 1_000_000).into()),
+        ])
+    }
+
+    /// Whether a running system takes the money with the authorization. That is a setting which no call changes; where it is another, an
+    /// orphan is an authorization and no capture, and these scenarios show nothing.
+    fn must_have_fit(&self, measured: &Measured) -> Result<(), LabError> {
+        if measured.taken_with_authorization {
+            return Ok(());
+        }
+        Err(LabError::Unfit(
+            "this system takes the money after the authorization, and the scenario needs both at once. Start it with \
+             CRASHCART_ORDER__CAPTURE=authorize; payment.psp_timeout_ms, payment.first_inquiry_seconds and order.payment_deadline_seconds must \
+             match patience_seconds, inquiry_seconds and deadline_seconds"
+                .into(),
+        ))
+    }
+
+    fn sku(&self) -> &'static str {
+        "LAB-SILENCE"
+    }
+
+    fn stock(&self) -> (i64, i64) {
+        (self.buyers.len() as i64, self.plan.unit_price_minor)
+    }
+
+    fn visits(&self, trial: &Trial<Cell>) -> Vec<Visit> {
+        let silent = trial.cell.silent;
+        let visit =
+            |buyer: &Buyer| Visit { arrival: buyer.arrival, card: buyer.token(self.plan.kind, silent), decided: buyer.decided(silent) };
+        self.buyers.iter().map(visit).collect()
+    }
+
+    fn patience(&self) -> Duration {
+        span(self.plan.deadline) + STUCK
+    }
+
+    fn grace(&self) -> Grace {
+        let saga = span(self.plan.deadline + STUCK_AFTER) + STUCK;
+        Grace { hold_end: REST / 2, saga, effects: Duration::from_secs(1), books: REST / 2 }
+    }
+
+    fn measure(&self, facts: &Facts, sku: &str) -> Measured {
+        measure::measure(facts, sku, self.plan.patience, self.plan.deadline)
+    }
+
+    fn predict(&self, trial: &Trial<Cell>, measured: &Measured) -> Vec<Figure> {
+        named(&model::predict(&self.plan, &self.buyers, trial.rung.name, trial.cell.silent, measured.order_total))
+    }
+
+    /// Counts and money must be the same, by any clock: no two buyers want the same unit, so nothing hangs on who is a moment earlier. For how
+    /// long they waited may differ by a little for each order; by the wall's clock it is not compared.
+    fn tolerance(&self, clock: ClockKind, (name, _): Figure, _predicted: &[Figure]) -> Option<i64> {
+        match (clock, name) {
+            (ClockKind::Wall, "waited_seconds") => None,
+            (ClockKind::Simulated, "waited_seconds") => Some(1 + self.buyers.len() as i64 * SLACK_MILLIS / 1_000),
+            _ => Some(0),
         }
     }
-    wrong
+
+    fn tell(&self, told: &Told<'_, Self>) -> Story {
+        tell::story(&self.plan, told)
+    }
 }
 
 #[cfg(test)]

@@ -1,73 +1,27 @@
-//! The incident record of an oversell run: what was changed, what came of it, what shows it, and what mends it.
+//! What an oversell run tells beside its figures: what was changed, what came of it, what shows it, and what mends it.
 
 use serde_json::{Value as Json, json};
 
-use super::{SCENARIO, play::Witnessed, seconds_json};
+use super::{Oversell, demand::Plan, seconds_json};
 use crate::{
-    demand::Plan,
+    experiment::{Story, Told as Witness, tell::remedy},
     invariants::Invariant,
-    record::{Edge, FORMAT, Intervention, Moment, Precondition, Record, Remedy, RootCause, Twin},
-    scenario::{Request, Rung, TwinRun, figures_json, violations_json},
-    target::ClockKind,
-    verdict::Verdict,
+    record::{Edge, Intervention, Moment, Remedy, RootCause},
 };
 
-/// What a record is made of.
-pub struct Told<'a> {
-    pub request: &'a Request,
-    pub plan: &'a Plan,
-    pub clock: ClockKind,
-    pub rung: &'static Rung,
-    pub verdict: Verdict,
-    pub run: &'a Witnessed,
-    pub twins: &'a [TwinRun],
-}
+type Told<'a> = Witness<'a, Oversell>;
 
-pub fn record(told: &Told<'_>) -> Record {
-    let Told { request, clock, rung, verdict, run, twins, .. } = told;
-    let precondition = run.measured.precondition;
-    Record {
-        format: FORMAT,
-        id: format!("{}-{}-{}", SCENARIO.name, rung.name, request.seed),
-        scenario: SCENARIO.name,
-        rung: rung.name,
-        seed: request.seed,
-        build: format!("crashcart {}", env!("CARGO_PKG_VERSION")),
-        clock: clock.as_str(),
-        knobs: request.knobs.json(),
-        verdict: verdict.to_string(),
-        preconditions: vec![
-            Precondition {
-                name: "holds whose time was over before their payment was answered",
-                value: i64::try_from(precondition.holds_outlived).unwrap_or(i64::MAX),
-                is_met: precondition.holds_outlived > 0,
-            },
-            Precondition {
-                name: "orders made in the time between",
-                value: i64::try_from(precondition.asked_meanwhile).unwrap_or(i64::MAX),
-                is_met: precondition.is_met(),
-            },
-        ],
-        interventions: interventions(told),
-        root_causes: root_causes(told),
-        timeline: timeline(told),
+pub fn story(plan: &Plan, told: &Told<'_>) -> Story {
+    Story {
+        interventions: interventions(plan, told),
+        root_causes: root_causes(plan, told),
+        timeline: timeline(plan, told),
         propagation: propagation(told),
-        violations: violations_json(&run.findings.breaches),
-        impact: impact(told),
         remedies: remedies(),
-        twins: twins
-            .iter()
-            .map(|twin| Twin {
-                conditions: twin.conditions.clone(),
-                violations: violations_json(&twin.breaches),
-                figures: figures_json(&twin.figures),
-            })
-            .collect(),
-        digests: json!({"run": run.digest, "twins": twins.iter().map(|twin| twin.digest.clone()).collect::<Vec<_>>()}),
     }
 }
 
-fn interventions(told: &Told<'_>) -> Vec<Intervention> {
+fn interventions(plan: &Plan, told: &Told<'_>) -> Vec<Intervention> {
     let (from, to) = (told.run.began, told.run.ended);
     let one = |component, store, mechanism, parameter, before: Json, after: Json| Intervention {
         component,
@@ -85,19 +39,19 @@ fn interventions(told: &Told<'_>) -> Vec<Intervention> {
             Some("stock"),
             "setting",
             "inventory.reservation_ttl_seconds",
-            seconds_json(told.plan.long_ttl),
-            seconds_json(told.plan.ttl),
+            seconds_json(plan.long_ttl),
+            seconds_json(plan.ttl),
         ),
         one("psp", None, "demand", "the share of slow payments", json!(0.0), json!(told.request.knobs.real("slow_share"))),
         one("order, inventory", None, "rung", "oversell", json!("R3"), json!(told.rung.name)),
     ]
 }
 
-fn root_causes(told: &Told<'_>) -> Vec<RootCause> {
+fn root_causes(plan: &Plan, told: &Told<'_>) -> Vec<RootCause> {
     let knobs = &told.request.knobs;
     let cause = format!(
         "inventory.reservation_ttl_seconds = {} and slow payments ({} %, around {} s); either one alone does nothing",
-        told.plan.ttl / 1_000_000,
+        plan.ttl / 1_000_000,
         knobs.real("slow_share") * 100.0,
         knobs.real("slow_median_seconds")
     );
@@ -120,7 +74,7 @@ fn root_causes(told: &Told<'_>) -> Vec<RootCause> {
     if told.rung.breaks.is_empty() { vec![hold] } else { vec![hold, claim] }
 }
 
-fn timeline(told: &Told<'_>) -> Vec<Moment> {
+fn timeline(plan: &Plan, told: &Told<'_>) -> Vec<Moment> {
     let (run, figures) = (told.run, told.run.measured.figures);
     let moments = run.measured.moments;
     let breaks = !run.findings.breaches.is_empty();
@@ -132,7 +86,7 @@ fn timeline(told: &Told<'_>) -> Vec<Moment> {
     };
     let one = |what, at, detail: String| Moment { what, at, detail };
     vec![
-        one("inject", Some(run.began), format!("holds last {} s on rung {}", told.plan.ttl / 1_000_000, told.rung.name)),
+        one("inject", Some(run.began), format!("holds last {} s on rung {}", plan.ttl / 1_000_000, told.rung.name)),
         one("first effect", moments.first_hold_outlived, "the time of a hold is over while its payment is on its way".into()),
         one("first violation", moments.first_late_claim.filter(|_| breaks), "a hold that had run out is claimed".into()),
         one("first visible symptom", symptom, symptom_detail),
@@ -185,23 +139,12 @@ fn propagation(told: &Told<'_>) -> Vec<Edge> {
     edges
 }
 
-fn impact(told: &Told<'_>) -> Json {
-    let measured = &told.run.measured;
-    json!({
-        "figures": figures_json(&super::named(&measured.figures)),
-        "currency": "USD",
-        "damagedOrders": measured.damaged.iter().map(|row| row.order_id.as_str()).collect::<Vec<_>>(),
-    })
-}
-
 fn remedies() -> Vec<Remedy> {
-    let holds = |more: &[&str]| Invariant::ALL.iter().map(ToString::to_string).chain(more.iter().map(|text| (*text).to_owned())).collect();
-    let one = |rung, what, more: &[&str]| Remedy { rung, what, must_hold: holds(more) };
     vec![
-        one("R1", "claim only a live hold, with its fencing token; void late payments", &["oversold = 0"]),
-        one("R1b", "as R1, and let late payers hold again while a unit is free", &["oversold = 0"]),
-        one("R2", "extend the hold when the payment starts", &["oversold = 0"]),
-        one(
+        remedy("R1", "claim only a live hold, with its fencing token; void late payments", &["oversold = 0"]),
+        remedy("R1b", "as R1, and let late payers hold again while a unit is free", &["oversold = 0"]),
+        remedy("R2", "extend the hold when the payment starts", &["oversold = 0"]),
+        remedy(
             "R3",
             "end the hold only with the provider's answer or a confirmed void, bounded by the payment's deadline",
             &["oversold = 0", "voided_after_payment = 0"],

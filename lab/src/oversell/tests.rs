@@ -1,20 +1,19 @@
-use types::Timestamp;
-
-use super::*;
+use super::{measure::Moments, *};
 use crate::{
-    figures::{Measured, Moments, Precondition},
+    experiment::{Witnessed, conclude, differences},
     invariants::{Breach, Findings},
+    scenario::{Run, RungRun},
 };
 
 /// What the model says, as if a run had shown it.
-fn witnessed(figures: Figures, broken: &[Invariant]) -> Witnessed {
+fn witnessed(figures: Figures, broken: &[Invariant]) -> Witnessed<Measured> {
     let began = Timestamp::from_seconds(1_767_571_200);
     Witnessed {
         began,
         ended: began.plus(Duration::from_secs(900)),
         measured: Measured {
             figures,
-            precondition: Precondition { holds_outlived: 15, asked_meanwhile: 900 },
+            precondition: measure::Precondition { holds_outlived: 15, asked_meanwhile: 900 },
             moments: Moments::default(),
             damaged: vec![],
         },
@@ -29,25 +28,24 @@ fn witnessed(figures: Figures, broken: &[Invariant]) -> Witnessed {
 
 struct Case {
     request: Request,
-    plan: Plan,
-    buyers: Vec<Buyer>,
+    experiment: Oversell,
 }
 
 impl Case {
     fn of(seed: u64) -> Self {
         let request = Request::new(&SCENARIO, seed);
-        let plan = Plan::of(&request.knobs).unwrap();
-        let buyers = demand::draw(&plan, seed).unwrap();
-        Self { request, plan, buyers }
+        let experiment = Oversell::of(&request).unwrap();
+        Self { request, experiment }
     }
 
     fn predicted(&self, rung: &'static Rung, cell: Cell) -> Figures {
-        model::predict(&self.plan, &self.buyers, modelled(rung), cell)
+        model::predict(&self.experiment.plan, &self.experiment.buyers, modelled(rung), cell)
     }
 
-    fn conclude(&self, rung: &'static Rung, run: Witnessed) -> RungRun {
-        let twins = Cell::TWINS.map(|cell| (cell, witnessed(self.predicted(rung, cell), &[]))).to_vec();
-        conclude(&self.request, &self.plan, &self.buyers, ClockKind::Simulated, rung, run, Some(twins))
+    fn conclude(&self, rung: &'static Rung, run: Witnessed<Measured>) -> RungRun {
+        let mut all = vec![(Trial { rung, cell: Cell::RUN }, run)];
+        all.extend(Cell::TWINS.map(|cell| (Trial { rung, cell }, witnessed(self.predicted(rung, cell), &[]))));
+        conclude(&self.experiment, &self.request, ClockKind::Simulated, rung, all).unwrap()
     }
 }
 
@@ -87,20 +85,22 @@ fn a_run_that_differs_from_the_model_by_one_is_not_as_declared() {
 fn by_the_walls_clock_figures_lie_in_a_range() {
     let case = Case::of(42);
     let predicted = case.predicted(&LADDER[0], Cell::RUN);
-    let off = |by: i64| differences(ClockKind::Wall, &Figures { oversold: predicted.oversold + by, ..predicted }, &predicted);
+    let differ = |figures, predicted| differences(&case.experiment, ClockKind::Wall, &named(&figures), &named(&predicted));
+    let off = |by: i64| differ(Figures { oversold: predicted.oversold + by, ..predicted }, predicted);
     assert_eq!(off(3), Vec::<String>::new());
     assert_eq!(off(-3), Vec::<String>::new());
     assert_eq!(off(9).len(), 1);
     let none = case.predicted(&LADDER[1], Cell::RUN);
-    assert_eq!(differences(ClockKind::Wall, &Figures { oversold: 1, ..none }, &none).len(), 1);
+    assert_eq!(differ(Figures { oversold: 1, ..none }, none).len(), 1);
 }
 
 #[test]
 fn a_twin_that_breaks_something_is_no_twin() {
     let case = Case::of(42);
     let run = witnessed(case.predicted(&LADDER[0], Cell::RUN), LADDER[0].breaks);
-    let twin = (Cell::TWINS[0], witnessed(Figures::default(), &[Invariant::I9]));
-    let concluded = conclude(&case.request, &case.plan, &case.buyers, ClockKind::Simulated, &LADDER[0], run, Some(vec![twin]));
+    let [run, twin] = [(Cell::RUN, run), (Cell::TWINS[0], witnessed(Figures::default(), &[Invariant::I9]))]
+        .map(|(cell, witnessed)| (Trial { rung: &LADDER[0], cell }, witnessed));
+    let concluded = conclude(&case.experiment, &case.request, ClockKind::Simulated, &LADDER[0], vec![run, twin]).unwrap();
     assert_eq!(concluded.verdict.as_str(), "NOT_AS_DECLARED");
     assert_eq!(concluded.reasons, ["a twin is not clean: a hold lasts 120 s, no slow payments breaks I9"]);
 }
@@ -135,7 +135,7 @@ fn whole_run(case: &Case) -> Run {
             let predicted = case.predicted(rung, Cell::RUN);
             let mut run = witnessed(predicted, rung.breaks);
             if predicted.oversold > 0 {
-                run.measured.damaged.push(crate::figures::Damaged {
+                run.measured.damaged.push(Damage {
                     order_id: "019b8b45-0000-7000-8000-000000000001".into(),
                     sku: "LAB-OVERSELL".into(),
                     units: 1,

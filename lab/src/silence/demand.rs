@@ -12,7 +12,7 @@ use rand::RngExt;
 use rand_distr::{Distribution, LogNormal};
 
 use crate::{
-    demand::{Micros, buyer_name, card_token},
+    experiment::{Micros, buyer_name, card_token},
     knob::{Knob, KnobError, Knobs},
 };
 

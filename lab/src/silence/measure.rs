@@ -7,7 +7,7 @@ use serde::Serialize;
 use types::Timestamp;
 
 use crate::{
-    demand::Micros,
+    experiment::Micros,
     facts::{Facts, Order, PspEvent},
     record::Damage,
 };

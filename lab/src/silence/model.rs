@@ -5,7 +5,7 @@ use super::{
     demand::{Buyer, Card, Kind, Plan},
     measure::{Figures, STUCK_AFTER},
 };
-use crate::demand::Micros;
+use crate::experiment::Micros;
 
 const SECOND: Micros = 1_000_000;
 /// How often the rungs that retry ask, and their pause before each further time.

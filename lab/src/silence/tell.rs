@@ -1,68 +1,25 @@
-//! The incident record of a run: what was changed, what came of it, what shows it, and what mends it.
+//! What a run tells beside its figures: what was changed, what came of it, what shows it, and what mends it.
 
 use serde_json::{Value as Json, json};
 
 use super::{
+    Silence,
     demand::{Kind, Plan},
-    play::Witnessed,
 };
 use crate::{
-    invariants::Invariant,
-    record::{Edge, FORMAT, Intervention, Moment, Precondition, Record, Remedy, RootCause, Twin},
-    scenario::{Request, Rung, TwinRun, figures_json, violations_json},
-    target::ClockKind,
-    verdict::Verdict,
+    experiment::{Story, Told as Witness, tell::remedy},
+    record::{Edge, Intervention, Moment, Remedy, RootCause},
 };
 
-/// What a record is made of.
-pub struct Told<'a> {
-    pub request: &'a Request,
-    pub plan: &'a Plan,
-    pub clock: ClockKind,
-    pub rung: &'static Rung,
-    pub verdict: Verdict,
-    pub run: &'a Witnessed,
-    pub twins: &'a [TwinRun],
-}
+type Told<'a> = Witness<'a, Silence>;
 
-pub fn record(told: &Told<'_>) -> Record {
-    let Told { request, clock, rung, verdict, run, twins, .. } = told;
-    let seen = run.measured.precondition;
-    let counted = |name, value: usize, is_met| Precondition { name, value: i64::try_from(value).unwrap_or(i64::MAX), is_met };
-    Record {
-        format: FORMAT,
-        id: format!("{}-{}-{}", request.scenario.name, rung.name, request.seed),
-        scenario: request.scenario.name,
-        rung: rung.name,
-        seed: request.seed,
-        build: format!("crashcart {}", env!("CARGO_PKG_VERSION")),
-        clock: clock.as_str(),
-        knobs: request.knobs.json(),
-        verdict: verdict.to_string(),
-        preconditions: vec![
-            counted("payments that had no answer in time", seen.unanswered, seen.unanswered > 0),
-            counted("those of which the provider has taken the money", seen.taken_all_the_same, seen.is_met()),
-        ],
+pub fn story(plan: &Plan, told: &Told<'_>) -> Story {
+    Story {
         interventions: interventions(told),
-        root_causes: root_causes(told),
-        timeline: timeline(told),
+        root_causes: root_causes(plan),
+        timeline: timeline(plan, told),
         propagation: propagation(told),
-        violations: violations_json(&run.findings.breaches),
-        impact: json!({
-            "figures": figures_json(&super::named(&run.measured.figures)),
-            "currency": "USD",
-            "damagedOrders": run.measured.damaged.iter().map(|row| row.order_id.as_str()).collect::<Vec<_>>(),
-        }),
-        remedies: remedies(told.plan.kind),
-        twins: twins
-            .iter()
-            .map(|twin| Twin {
-                conditions: twin.conditions.clone(),
-                violations: violations_json(&twin.breaches),
-                figures: figures_json(&twin.figures),
-            })
-            .collect(),
-        digests: json!({"run": run.digest, "twins": twins.iter().map(|twin| twin.digest.clone()).collect::<Vec<_>>()}),
+        remedies: remedies(plan.kind),
     }
 }
 
@@ -90,8 +47,8 @@ fn interventions(told: &Told<'_>) -> Vec<Intervention> {
     ]
 }
 
-fn root_causes(told: &Told<'_>) -> Vec<RootCause> {
-    let patience = told.plan.patience / 1_000_000;
+fn root_causes(plan: &Plan) -> Vec<RootCause> {
+    let patience = plan.patience / 1_000_000;
     let failure = RootCause {
         cause: format!(
             "a payment that the provider has not answered within {patience} s counts as failed, although the provider may have done it"
@@ -116,17 +73,17 @@ fn root_causes(told: &Told<'_>) -> Vec<RootCause> {
         component: "payment",
         aliases: &["a retry without the idempotency key", "a new idempotency key per attempt", "double charge after a retry"],
     };
-    match told.plan.kind {
+    match plan.kind {
         Kind::PspTimeout => vec![failure],
         Kind::LateCapture => vec![late, failure],
         Kind::DoubleCharge => vec![key],
     }
 }
 
-fn timeline(told: &Told<'_>) -> Vec<Moment> {
+fn timeline(plan: &Plan, told: &Told<'_>) -> Vec<Moment> {
     let (run, moments) = (told.run, told.run.measured.moments);
     let is_damaged = run.measured.figures.primary() > 0;
-    let symptom = if told.plan.kind == Kind::DoubleCharge { moments.first_damage } else { moments.first_cancelled };
+    let symptom = if plan.kind == Kind::DoubleCharge { moments.first_damage } else { moments.first_cancelled };
     let one = |what, at, detail: &str| Moment { what, at, detail: detail.to_owned() };
     vec![
         one("inject", Some(run.began), &format!("rung {}, and cards of a provider that does not answer in time", told.rung.name)),
@@ -174,12 +131,10 @@ fn propagation(told: &Told<'_>) -> Vec<Edge> {
 }
 
 fn remedies(kind: Kind) -> Vec<Remedy> {
-    let holds = |more: &[&str]| Invariant::ALL.iter().map(ToString::to_string).chain(more.iter().map(|text| (*text).to_owned())).collect();
     let none: &[&str] = &["orphan_captures = 0", "double_captures = 0"];
-    let one = |rung, what, more: &[&str]| Remedy { rung, what, must_hold: holds(more) };
     let mut remedies = vec![
-        one("R2", "what is not answered is unknown: ask by reference, and void before anything is released", none),
-        one(
+        remedy("R2", "what is not answered is unknown: ask by reference, and void before anything is released", none),
+        remedy(
             "R3",
             "close what cannot be voided yet, and book and refund what comes of it late",
             &["orphan_captures = 0", "double_captures = 0", "orders_stuck = 0"],
@@ -187,7 +142,7 @@ fn remedies(kind: Kind) -> Vec<Remedy> {
     ];
     // Three tries under one key do not help against what takes longer than three tries.
     if kind != Kind::LateCapture {
-        remedies.insert(0, one("R1", "ask again under the same idempotency key", none));
+        remedies.insert(0, remedy("R1", "ask again under the same idempotency key", none));
     }
     remedies
 }

@@ -1,19 +1,17 @@
 use types::Timestamp;
 
-use super::{
-    measure::{Measured, Moments, Precondition},
-    *,
-};
+use super::{measure::Moments, *};
 use crate::{
+    experiment::{Witnessed, conclude},
     invariants::{Breach, Findings},
-    record::Damage,
+    scenario::RungRun,
     verdict::Verdict,
 };
 
 const TOTAL: i64 = 2_598;
 
 /// What the model says, as if a run had shown it.
-fn witnessed(figures: Figures, broken: &[Invariant]) -> Witnessed {
+fn witnessed(figures: Figures, broken: &[Invariant]) -> Witnessed<Measured> {
     let began = Timestamp::from_seconds(1_767_571_200);
     let damaged = (0..figures.primary()).map(|number| Damage {
         order_id: format!("order-{number}"),
@@ -28,7 +26,7 @@ fn witnessed(figures: Figures, broken: &[Invariant]) -> Witnessed {
         ended: began.plus(Duration::from_secs(900)),
         measured: Measured {
             figures,
-            precondition: Precondition { unanswered: 20, taken_all_the_same: 20 },
+            precondition: measure::Precondition { unanswered: 20, taken_all_the_same: 20 },
             moments: Moments::default(),
             damaged: damaged.collect(),
             order_total: TOTAL,
@@ -45,31 +43,30 @@ fn witnessed(figures: Figures, broken: &[Invariant]) -> Witnessed {
 
 struct Case {
     request: Request,
-    plan: Plan,
-    buyers: Vec<Buyer>,
+    experiment: Silence,
 }
 
 impl Case {
     fn of(scenario: &'static Scenario, seed: u64) -> Self {
         let request = Request::new(scenario, seed);
-        let plan = Plan::of(Kind::of(scenario.name), &request.knobs).unwrap();
-        let buyers = demand::draw(&plan, seed).unwrap();
-        Self { request, plan, buyers }
+        let experiment = Silence::of(&request).unwrap();
+        Self { request, experiment }
     }
 
-    fn predicted(&self, cell: Cell) -> Figures {
-        model::predict(&self.plan, &self.buyers, cell.rung.name, cell.silent, TOTAL)
+    fn trials(&self, rung: &'static Rung) -> Vec<Trial<Cell>> {
+        self.experiment.trials(rung, ClockKind::Simulated)
+    }
+
+    fn predicted(&self, trial: &Trial<Cell>) -> Figures {
+        model::predict(&self.experiment.plan, &self.experiment.buyers, trial.rung.name, trial.cell.silent, TOTAL)
     }
 
     /// A run that is what the model says, with its twins; `change` makes it differ.
-    fn conclude(&self, rung: &'static Rung, change: impl FnOnce(&mut Witnessed)) -> RungRun {
-        let mut all: Vec<_> = cells(&self.request, rung)
-            .into_iter()
-            .enumerate()
-            .map(|(index, cell)| (cell, witnessed(self.predicted(cell), if index == 0 { rung.breaks } else { &[] })))
-            .collect();
-        change(&mut all[0].1);
-        conclude(&self.request, &self.plan, &self.buyers, ClockKind::Simulated, rung, all).unwrap().0
+    fn conclude(&self, rung: &'static Rung, change: impl FnOnce(&mut [(Trial<Cell>, Witnessed<Measured>)])) -> RungRun {
+        let as_modelled = |(index, trial)| (trial, witnessed(self.predicted(&trial), if index == 0 { rung.breaks } else { &[] }));
+        let mut all: Vec<_> = self.trials(rung).into_iter().enumerate().map(as_modelled).collect();
+        change(&mut all);
+        conclude(&self.experiment, &self.request, ClockKind::Simulated, rung, all).unwrap()
     }
 }
 
@@ -99,11 +96,12 @@ fn over_fifty_seeds_the_model_damages_on_the_declared_rungs_alone() {
         for seed in 0..50 {
             let case = Case::of(scenario, seed);
             for rung in scenario.ladder {
-                let figures = case.predicted(Cell::run(rung));
+                let trials = case.trials(rung);
+                let figures = case.predicted(&trials[0]);
                 assert_eq!(figures.primary() > 0, !rung.breaks.is_empty(), "{} {} {seed}: {figures:?}", scenario.name, rung.name);
                 assert_eq!(figures.money_at_risk_minor, figures.primary() * TOTAL);
                 displaced += u32::from(rung.name == "R2" && figures.orders_stuck > 0);
-                for twin in Cell::twins(scenario, rung) {
+                for twin in &trials[1..] {
                     assert_eq!(case.predicted(twin).primary(), 0, "{} {} {twin:?}", scenario.name, rung.name);
                 }
             }
@@ -115,13 +113,14 @@ fn over_fifty_seeds_the_model_damages_on_the_declared_rungs_alone() {
 #[test]
 fn the_same_people_come_with_the_same_cards_and_silence_takes_nobody_elses_draw() {
     let case = Case::of(&LATE_CAPTURE, 7);
-    assert_eq!(case.buyers, demand::draw(&case.plan, 7).unwrap());
-    assert_ne!(case.buyers, demand::draw(&case.plan, 8).unwrap());
+    let Silence { plan, buyers, .. } = &case.experiment;
+    assert_eq!(*buyers, demand::draw(plan, 7).unwrap());
+    assert_ne!(*buyers, demand::draw(plan, 8).unwrap());
     let knobs = Knobs::parse(LATE_CAPTURE.knobs, ["silent_share=0"]).unwrap();
     let nobody = demand::draw(&Plan::of(Kind::LateCapture, &knobs).unwrap(), 7).unwrap();
-    assert!(nobody.iter().zip(&case.buyers).all(|(a, b)| a.fast == b.fast && a.silent.is_none()));
-    assert!(nobody.iter().zip(&case.buyers).filter(|(_, b)| b.silent.is_none()).all(|(a, b)| a.arrival == b.arrival));
-    for buyer in &case.buyers {
+    assert!(nobody.iter().zip(buyers).all(|(a, b)| a.fast == b.fast && a.silent.is_none()));
+    assert!(nobody.iter().zip(buyers).filter(|(_, b)| b.silent.is_none()).all(|(a, b)| a.arrival == b.arrival));
+    for buyer in buyers {
         assert!(buyer.token(Kind::LateCapture, false).starts_with("tok_slow_"));
     }
 }
@@ -130,7 +129,7 @@ fn the_same_people_come_with_the_same_cards_and_silence_takes_nobody_elses_draw(
 fn whatever_differs_is_not_as_declared() {
     let case = Case::of(&PSP_TIMEOUT, 42);
     let [r0, r1, ..] = PSP_TIMEOUT.ladder else { panic!("a ladder of four") };
-    let verdict = |rung, change: fn(&mut Witnessed)| case.conclude(rung, change).verdict;
+    let verdict = |rung, change: fn(&mut Witnessed<Measured>)| case.conclude(rung, |all| change(&mut all[0].1)).verdict;
     assert_eq!(verdict(r0, |run| run.measured.figures.orphan_captures += 1), Verdict::NotAsDeclared);
     assert_eq!(verdict(r0, |run| run.measured.figures.waited_seconds += 5), Verdict::Reproduced, "events take their way");
     assert_eq!(verdict(r0, |run| run.measured.figures.waited_seconds += 50), Verdict::NotAsDeclared);
@@ -142,11 +141,7 @@ fn whatever_differs_is_not_as_declared() {
 #[test]
 fn a_twin_that_is_damaged_is_no_twin() {
     let case = Case::of(&DOUBLE_CHARGE, 42);
-    let rung = &DOUBLE_CHARGE.ladder[0];
-    let mut all: Vec<_> = cells(&case.request, rung).into_iter().map(|cell| (cell, witnessed(case.predicted(cell), &[]))).collect();
-    all[0].1 = witnessed(case.predicted(all[0].0), rung.breaks);
-    all[1].1.measured.figures.double_captures = 1;
-    let concluded = conclude(&case.request, &case.plan, &case.buyers, ClockKind::Simulated, rung, all).unwrap().0;
+    let concluded = case.conclude(&DOUBLE_CHARGE.ladder[0], |all| all[1].1.measured.figures.double_captures = 1);
     assert_eq!(concluded.reasons, ["a twin is not clean: every answer comes, R0 with 1 captures too many"]);
 }
 

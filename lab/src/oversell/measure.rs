@@ -6,24 +6,12 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use types::Timestamp;
 
+use super::model::{Figures, locked_seconds};
 use crate::{
     facts::Facts,
     journal::{Journal, Life},
-    model::{Figures, locked_seconds},
+    record::Damage,
 };
-
-/// An order that was sold a unit that does not exist.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Damaged {
-    pub order_id: String,
-    pub sku: String,
-    pub units: i64,
-    pub money_minor: i64,
-    /// When its hold ran out; none for one that was claimed in time and is beyond supply because others were not.
-    pub hold_expired_at: Option<Timestamp>,
-    pub paid_at: Option<Timestamp>,
-}
 
 /// What makes the incident possible, as it was seen: somebody asks for a unit whose hold has run out while its payment is on its way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -63,7 +51,7 @@ pub struct Measured {
     pub figures: Figures,
     pub precondition: Precondition,
     pub moments: Moments,
-    pub damaged: Vec<Damaged>,
+    pub damaged: Vec<Damage>,
 }
 
 /// Measures a run over one SKU.
@@ -168,7 +156,7 @@ impl<'a> Payments<'a> {
 
 /// The orders that stand for the units beyond supply: of those that were claimed late, the last ones, since each of them took a unit that had
 /// been given to another. Were there fewer than that, the last claims of all fill the list.
-fn damaged(lives: &[&Life<'_>], lines: &BTreeMap<&str, (i64, i64)>, payments: &Payments<'_>, sku: &str, oversold: i64) -> Vec<Damaged> {
+fn damaged(lives: &[&Life<'_>], lines: &BTreeMap<&str, (i64, i64)>, payments: &Payments<'_>, sku: &str, oversold: i64) -> Vec<Damage> {
     let mut claimed: Vec<_> = lives.iter().filter_map(|life| life.claim().map(|claim| (life.is_claimed_late(), claim.at, *life))).collect();
     claimed.sort_by_key(|(is_late, at, life)| std::cmp::Reverse((*is_late, *at, life.reservation)));
     let mut left = oversold;
@@ -180,7 +168,7 @@ fn damaged(lives: &[&Life<'_>], lines: &BTreeMap<&str, (i64, i64)>, payments: &P
         let units = life.quantity.min(left);
         left -= units;
         let order = life.order.unwrap_or_default();
-        rows.push(Damaged {
+        rows.push(Damage {
             order_id: order.to_owned(),
             sku: sku.to_owned(),
             units,
@@ -217,7 +205,7 @@ mod tests {
         let expected =
             Figures { sold: 2, supply: 1, oversold: 1, locked_unit_seconds: 122, money_at_risk_minor: 1_999, ..Figures::default() };
         assert_eq!(measured.figures, expected);
-        let row = Damaged {
+        let row = Damage {
             order_id: "order-a".into(),
             sku: SKU.into(),
             units: 1,

@@ -14,10 +14,10 @@ use platform::Chance;
 use rand::RngExt;
 use rand_distr::{Distribution, LogNormal};
 
-use crate::knob::{Knob, KnobError, Knobs};
-
-/// Microseconds since the demand began.
-pub type Micros = i64;
+use crate::{
+    experiment::{Micros, buyer_name},
+    knob::{Knob, KnobError, Knobs},
+};
 
 const SECOND: f64 = 1_000_000.0;
 /// How often a buyer's draws are repeated before the demand is called too dense.
@@ -213,18 +213,6 @@ pub fn draw(plan: &Plan, seed: u64) -> Result<Vec<Buyer>, KnobError> {
     Ok(buyers)
 }
 
-/// What a buyer is called: in the names of chance, and as the correlation id of his calls.
-#[must_use]
-pub fn buyer_name(number: usize) -> String {
-    format!("buyer-{number}")
-}
-
-/// The token of a card whose payment takes this long: `tok_slow_2.043871`.
-#[must_use]
-pub fn card_token(latency: Micros) -> String {
-    format!("tok_slow_{}.{:06}", latency / 1_000_000, latency % 1_000_000)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -309,11 +297,5 @@ mod tests {
         assert!(told("long_ttl_seconds=480").contains("above deadline_seconds"));
         let dense = plan(&["window_seconds=2", "demand_per_second=1000"]);
         assert!(draw(&dense, 1).unwrap_err().to_string().contains("too dense"));
-    }
-
-    #[test]
-    fn a_token_says_the_latency_to_the_microsecond() {
-        assert_eq!(card_token(2_043_871), "tok_slow_2.043871");
-        assert_eq!(card_token(150_000_005), "tok_slow_150.000005");
     }
 }

@@ -9,7 +9,8 @@ use std::{
 
 use serde::Serialize;
 
-use crate::demand::{Buyer, Cell, Micros, Plan};
+use super::demand::{Buyer, Cell, Plan};
+use crate::experiment::Micros;
 
 /// The rungs of the oversell ladder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -157,8 +158,8 @@ pub fn predict(plan: &Plan, buyers: &[Buyer], rung: Rung, cell: Cell) -> Figures
 mod tests {
     use super::*;
     use crate::{
-        demand::{self, KNOBS},
         knob::Knobs,
+        oversell::demand::{self, KNOBS},
     };
 
     const SECOND: Micros = 1_000_000;

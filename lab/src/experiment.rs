@@ -1,0 +1,256 @@
+//! How a scenario is run, whichever it is: every rung with its twins, in simulated worlds or against a running system, held against its
+//! reference model and concluded with a verdict and a record. What a scenario has of its own is an [`Experiment`]; nothing else differs.
+//!
+//! Reading order: this file (what is asked of a scenario, and the runs put together), [`play`] (one run over a target), [`tell`] (the
+//! incident record), [`visit`] (what a buyer does).
+
+pub mod play;
+pub mod tell;
+pub mod visit;
+
+use std::{collections::BTreeSet, time::Duration};
+
+use futures::future::BoxFuture;
+use types::Timestamp;
+
+pub use self::{
+    play::Witnessed,
+    tell::{Story, Told},
+    visit::{Micros, Visit, Visitor, buyer_name, card_token, span},
+};
+use crate::{
+    facts::Facts,
+    invariants::Grace,
+    record::{Damage, Precondition},
+    scenario::{Figure, LabError, Request, Run, Rung, RungRun, TwinRun, Twins},
+    target::{ClockKind, Simulation, SimulationError, Target, TargetError, simulation},
+    verdict::{self, Evidence},
+};
+
+/// One run: the rung that the services stand on, and the conditions under which the buyers come. Of each rung of a ladder there is the one
+/// run that it is about, and the twins from which something is taken away.
+#[derive(Clone, Copy, Debug)]
+pub struct Trial<C> {
+    pub rung: &'static Rung,
+    pub cell: C,
+}
+
+/// What is seen of a run.
+pub trait Measured: Clone + std::fmt::Debug + Send {
+    /// In the order of a report.
+    fn figures(&self) -> Vec<Figure>;
+    /// What makes the incident possible; without all of it the run shows nothing.
+    fn preconditions(&self) -> Vec<Precondition>;
+    /// What the scenario is about.
+    fn primary(&self) -> i64;
+    /// What is damaged elsewhere instead.
+    fn displaced(&self) -> i64;
+    fn damaged(&self) -> Vec<Damage>;
+}
+
+/// What a scenario has of its own, drawn from knobs and seed: who comes, under which conditions, what is measured of it and what must come out.
+pub trait Experiment: Sized + Send + Sync {
+    /// Which of the conditions there are.
+    type Cell: Copy + std::fmt::Debug + Send + Sync;
+    type Measured: Measured;
+    /// What the damage is called after a number: `3 oversold`.
+    const DAMAGE: &'static str;
+
+    /// Refuses knobs that do not go together.
+    fn of(request: &Request) -> Result<Self, LabError>;
+
+    /// What is run for a rung: first the run itself, then its twins. By some clocks not every twin can be had.
+    fn trials(&self, rung: &'static Rung, clock: ClockKind) -> Vec<Trial<Self::Cell>>;
+
+    /// What the conditions of a twin are, in words.
+    fn conditions(&self, trial: &Trial<Self::Cell>) -> String;
+
+    /// The settings of a simulated world.
+    fn settings(&self, trial: &Trial<Self::Cell>) -> Result<Vec<simulation::Override>, LabError>;
+
+    /// Whether a running system stands as the scenario needs it, as far as that can be seen beforehand.
+    fn must_fit<'a>(&'a self, _target: &'a dyn Target) -> BoxFuture<'a, Result<(), LabError>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    /// The same, as far as it can be seen afterwards.
+    fn must_have_fit(&self, _measured: &Self::Measured) -> Result<(), LabError> {
+        Ok(())
+    }
+
+    /// What is sold in a simulated world. In a running system each run has a SKU of its own.
+    fn sku(&self) -> &'static str;
+
+    /// How many there are of it, and what one costs in US cents.
+    fn stock(&self) -> (i64, i64);
+
+    /// Everybody who comes, in the order of their numbers.
+    fn visits(&self, trial: &Trial<Self::Cell>) -> Vec<Visit>;
+
+    /// What a buyer does, from filling his cart to the end of his visit.
+    fn shop<'a>(&'a self, visitor: Visitor<'a>, _trial: &'a Trial<Self::Cell>) -> BoxFuture<'a, Result<(), TargetError>> {
+        Box::pin(async move { visitor.buy().await.map(drop) })
+    }
+
+    /// What is done to the system while the buyers come, and undone again.
+    fn interfere<'a>(
+        &'a self,
+        _target: &'a dyn Target,
+        _trial: &'a Trial<Self::Cell>,
+        _began: Timestamp,
+    ) -> BoxFuture<'a, Result<(), TargetError>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    /// For how long orders may go on once the last visit is over.
+    fn patience(&self) -> Duration;
+
+    /// What follows from events is given this long after the last order has ended.
+    fn rest(&self, _clock: ClockKind) -> Duration {
+        Duration::from_secs(10)
+    }
+
+    /// Once everything has settled nothing is legally false any more, so the graces are short.
+    fn grace(&self) -> Grace;
+
+    fn measure(&self, facts: &Facts, sku: &str) -> Self::Measured;
+
+    /// What the reference model says. It takes from what was seen only what it cannot know: what an order costs with tax and shipping.
+    fn predict(&self, trial: &Trial<Self::Cell>, measured: &Self::Measured) -> Vec<Figure>;
+
+    /// By how much a figure may differ from the model's; none where the two are not compared.
+    fn tolerance(&self, clock: ClockKind, figure: Figure, predicted: &[Figure]) -> Option<i64>;
+
+    /// What the record tells beside the figures.
+    fn tell(&self, told: &Told<'_, Self>) -> Story;
+}
+
+const fn has_twins(rung: &Rung, twins: Twins) -> bool {
+    matches!(twins, Twins::EveryRung) || !rung.breaks.is_empty()
+}
+
+fn trials<E: Experiment>(experiment: &E, request: &Request, rung: &'static Rung, clock: ClockKind) -> Vec<Trial<E::Cell>> {
+    let mut trials = experiment.trials(rung, clock);
+    if !has_twins(rung, request.twins) {
+        trials.truncate(1);
+    }
+    trials
+}
+
+/// Runs it in fresh simulated worlds.
+pub fn simulate<E: Experiment>(simulation: &Simulation, request: &Request) -> Result<Run, LabError> {
+    let clock = ClockKind::Simulated;
+    let experiment = E::of(request)?;
+    let jobs: Vec<Trial<E::Cell>> = request.rungs.iter().flat_map(|rung| trials(&experiment, request, rung, clock)).collect();
+    let played = simulation::on_threads(request.threads, &jobs, |trial| -> Result<Witnessed<E::Measured>, LabError> {
+        let settings = experiment.settings(trial)?;
+        simulation.run(request.seed, &settings, async |target| play::play(target, &experiment, request, trial, experiment.sku()).await)?
+    });
+    let mut played = played.into_iter().map(|one| one.unwrap_or(Err(SimulationError::Lost.into())));
+    let (mut rungs, mut lasted) = (Vec::new(), Duration::ZERO);
+    for rung in &request.rungs {
+        let mut witnessed = Vec::new();
+        for trial in trials(&experiment, request, rung, clock) {
+            witnessed.push((trial, played.next().unwrap_or(Err(SimulationError::Lost.into()))?));
+        }
+        lasted = witnessed.first().map_or(lasted, |(_, run)| lasted.max(run.ended.since(run.began)));
+        rungs.push(conclude(&experiment, request, clock, rung, witnessed)?);
+    }
+    Ok(Run { scenario: request.scenario, seed: request.seed, clock, knobs: request.knobs.clone(), rungs, lasted })
+}
+
+/// Runs it against a running system.
+pub fn against<'a, E: Experiment>(target: &'a dyn Target, request: &'a Request) -> BoxFuture<'a, Result<Run, LabError>> {
+    Box::pin(async move {
+        let clock = target.clock();
+        let experiment = E::of(request)?;
+        experiment.must_fit(target).await?;
+        let begun = target.now();
+        let remedied = request.scenario.ladder.last().map_or("R0", |rung| rung.name);
+        let mut rungs = Vec::new();
+        for rung in &request.rungs {
+            let mut witnessed = Vec::new();
+            for trial in trials(&experiment, request, rung, clock) {
+                let sku = format!("LAB-{}-{}-{}", request.seed, rung.name, target.now().millis());
+                let played = play::play(target, &experiment, request, &trial, &sku).await;
+                // Whatever became of the run, the system goes back to the remedied rung.
+                let reverted = target.set_rung(request.scenario.name, remedied).await;
+                let one = played?;
+                reverted?;
+                experiment.must_have_fit(&one.measured)?;
+                witnessed.push((trial, one));
+            }
+            rungs.push(conclude(&experiment, request, clock, rung, witnessed)?);
+        }
+        let lasted = target.now().since(begun);
+        Ok(Run { scenario: request.scenario, seed: request.seed, clock, knobs: request.knobs.clone(), rungs, lasted })
+    })
+}
+
+/// The verdict on one rung, with its record. The first of what was witnessed is the run, the others are its twins.
+pub(crate) fn conclude<E: Experiment>(
+    experiment: &E,
+    request: &Request,
+    clock: ClockKind,
+    rung: &'static Rung,
+    witnessed: Vec<(Trial<E::Cell>, Witnessed<E::Measured>)>,
+) -> Result<RungRun, LabError> {
+    let mut witnessed = witnessed.into_iter();
+    let (trial, run) = witnessed.next().ok_or(SimulationError::Lost)?;
+    let (mut twins, mut dirty) = (Vec::new(), Vec::new());
+    for (trial, twin) in witnessed {
+        let conditions = experiment.conditions(&trial);
+        let broken: BTreeSet<&str> = twin.findings.breaches.iter().map(|breach| breach.invariant.as_str()).collect();
+        if !broken.is_empty() {
+            dirty.push(format!("{conditions} breaks {}", broken.into_iter().collect::<Vec<_>>().join(" ")));
+        }
+        let damaged = twin.measured.primary();
+        if damaged != 0 {
+            dirty.push(format!("{conditions} with {damaged} {}", E::DAMAGE));
+        }
+        dirty.extend(twin.failures);
+        twins.push(TwinRun { conditions, figures: twin.measured.figures(), breaches: twin.findings.breaches, digest: twin.digest });
+    }
+    let (figures, predicted) = (run.measured.figures(), experiment.predict(&trial, &run.measured));
+    let mut differences = differences(experiment, clock, &figures, &predicted);
+    differences.extend(run.failures.clone());
+    let evidence = Evidence {
+        declared: rung.breaks,
+        broken: run.findings.broken(),
+        unchecked: run.findings.unchecked.iter().map(|(invariant, missing)| format!("{invariant} needs {}", missing.join(", "))).collect(),
+        precondition: request.scenario.precondition,
+        precondition_met: run.measured.preconditions().iter().all(|condition| condition.is_met),
+        differences,
+        primary: run.measured.primary(),
+        displaced: run.measured.displaced(),
+        twins: dirty,
+    };
+    let (verdict, reasons) = verdict::judge(&evidence);
+    let record = tell::record(experiment, &Told { request, clock, rung, verdict, run: &run, twins: &twins });
+    Ok(RungRun {
+        rung,
+        verdict,
+        reasons,
+        figures,
+        predicted,
+        twins: has_twins(rung, request.twins).then_some(twins),
+        damage: run.measured.damaged(),
+        digest: run.digest,
+        breaches: run.findings.breaches,
+        record,
+    })
+}
+
+/// Where a run is not what the model says.
+pub(crate) fn differences<E: Experiment>(experiment: &E, clock: ClockKind, figures: &[Figure], predicted: &[Figure]) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for (figure, (_, modelled)) in figures.iter().zip(predicted) {
+        let (name, measured) = *figure;
+        let Some(allowed) = experiment.tolerance(clock, *figure, predicted) else { continue };
+        if (measured - modelled).abs() > allowed {
+            let or = if allowed > 0 { format!(", give or take {allowed}") } else { String::new() };
+            wrong.push(format!("{name} is {measured} and the model says {modelled}{or}"));
+        }
+    }
+    wrong
+}
