@@ -96,6 +96,7 @@ pub trait Experiment: Sized + Send + Sync {
     fn interfere<'a>(
         &'a self,
         _target: &'a dyn Target,
+        _sku: &'a str,
         _trial: &'a Trial<Self::Cell>,
         _began: Timestamp,
     ) -> BoxFuture<'a, Result<(), TargetError>> {
@@ -113,7 +114,8 @@ pub trait Experiment: Sized + Send + Sync {
     /// Once everything has settled nothing is legally false any more, so the graces are short.
     fn grace(&self) -> Grace;
 
-    fn measure(&self, facts: &Facts, sku: &str) -> Self::Measured;
+    /// The figures of a run that began at this moment.
+    fn measure(&self, facts: &Facts, sku: &str, began: Timestamp) -> Self::Measured;
 
     /// What the reference model says. It takes from what was seen only what it cannot know: what an order costs with tax and shipping.
     fn predict(&self, trial: &Trial<Self::Cell>, measured: &Self::Measured) -> Vec<Figure>;

@@ -221,6 +221,10 @@ pub struct CartStep {
     pub kind: String,
     /// The cart's.
     pub id: String,
+    /// The cart's, with this step. Steps that are taken together share one.
+    pub version: i64,
+    /// What the cart comes to with it.
+    pub total: i64,
 }
 
 #[derive(Clone, Debug, PartialEq, Deserialize)]

@@ -2,7 +2,7 @@
 //! contracts and reaches a system as a user and an operator do, whether that system is simulated in this process or runs elsewhere.
 //!
 //! Reading order: [`target`] (the ways into a system), [`scenario`] (what a scenario declares and what a run gives), [`experiment`]
-//! (how one is run), then the scenarios: [`oversell`], [`silence`] (the provider that does not answer); [`facts`] and [`journal`] (what the
+//! (how one is run), then the scenarios: [`oversell`], [`silence`] (the provider that does not answer), [`stale_price`]; [`facts`] and [`journal`] (what the
 //! services say of themselves), [`invariants`], [`verify`] and [`watch`] (afterwards and meanwhile), [`verdict`], [`witness`] (what clients
 //! saw), [`record`], [`report`]; [`crash`] (what a kill may not lose) and [`chaos`] (worlds at random); small: [`knob`], [`digest`].
 
@@ -19,6 +19,7 @@ pub mod record;
 pub mod report;
 pub mod scenario;
 pub mod silence;
+pub mod stale_price;
 pub mod target;
 pub mod verdict;
 pub mod verify;

@@ -228,7 +228,7 @@ impl Experiment for Oversell {
         Grace { hold_end: REST_OF_THE_WALL / 2, saga: span(self.plan.deadline) + 120 * second, effects: second, books: second }
     }
 
-    fn measure(&self, facts: &Facts, sku: &str) -> Measured {
+    fn measure(&self, facts: &Facts, sku: &str, _began: Timestamp) -> Measured {
         measure::measure(facts, sku)
     }
 

@@ -12,13 +12,14 @@ use crate::{
     knob::{Knob, KnobError, Knobs},
     oversell,
     record::{Damage, Record},
-    silence,
+    silence, stale_price,
     target::{ClockKind, Simulation, SimulationError, Target, TargetError},
     verdict::Verdict,
 };
 
 /// Every scenario that there is.
-pub const SCENARIOS: &[&Scenario] = &[&oversell::SCENARIO, &silence::PSP_TIMEOUT, &silence::LATE_CAPTURE, &silence::DOUBLE_CHARGE];
+pub const SCENARIOS: &[&Scenario] =
+    &[&oversell::SCENARIO, &silence::PSP_TIMEOUT, &silence::LATE_CAPTURE, &silence::DOUBLE_CHARGE, &stale_price::SCENARIO];
 
 /// The scenario of this name.
 pub fn find(name: &str) -> Result<&'static Scenario, LabError> {
@@ -307,7 +308,7 @@ mod tests {
         assert_eq!(request().on_rungs(["R9"]).unwrap_err().to_string(), "`R9` is no rung of oversell; there are R0, R1, R1b, R2, R3");
         assert_eq!(
             find("oversel").unwrap_err().to_string(),
-            "there is no scenario `oversel`; there are oversell, psp-timeout, late-capture, double-charge"
+            "there is no scenario `oversel`; there are oversell, psp-timeout, late-capture, double-charge, stale-price"
         );
         assert!(request().with_knobs(["stock=0"]).is_err());
         assert_eq!(request().with_knobs(["stock=5"]).unwrap().knobs.whole("stock"), 5);

@@ -13,6 +13,8 @@ mod tell;
 
 use std::time::Duration;
 
+use types::Timestamp;
+
 use self::{
     demand::{Buyer, Kind, Plan},
     measure::{Figures, Measured, STUCK_AFTER},
@@ -274,7 +276,7 @@ impl Experiment for Silence {
         Grace { hold_end: REST / 2, saga, effects: Duration::from_secs(1), books: REST / 2 }
     }
 
-    fn measure(&self, facts: &Facts, sku: &str) -> Measured {
+    fn measure(&self, facts: &Facts, sku: &str, _began: Timestamp) -> Measured {
         measure::measure(facts, sku, self.plan.patience, self.plan.deadline)
     }
 

@@ -53,7 +53,7 @@ pub(super) async fn play<E: Experiment>(
     baseline(target, stage).await?;
     target.set_rung(asked.scenario.name, trial.rung.name).await?;
     let began = target.now().plus(CART_LEAD);
-    let (failures, interfered) = join(observe(target, stage, began), experiment.interfere(target, trial, began)).await;
+    let (failures, interfered) = join(observe(target, stage, began), experiment.interfere(target, sku, trial, began)).await;
     interfered?;
     settle(target, stage, began).await?;
     let target = &Still::new(target);
@@ -64,7 +64,7 @@ pub(super) async fn play<E: Experiment>(
     Ok(Witnessed {
         began,
         ended: target.now(),
-        measured: experiment.measure(&facts, sku),
+        measured: experiment.measure(&facts, sku, began),
         findings: invariants::check(&facts, &experiment.grace()),
         digest: digest::of_target(target).await?,
         failures,

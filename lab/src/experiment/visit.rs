@@ -67,20 +67,30 @@ impl Visitor<'_> {
         request.header("x-correlation-id", buyer_name(self.number))
     }
 
-    /// Fills a cart and checks out; the order's id.
+    /// Fills a cart a little before his moment and checks out then; the order's id.
     pub async fn buy(&self) -> Result<String, TargetError> {
-        let Self { target, sku, visit, .. } = self;
-        let arrival = self.began.plus(span(visit.arrival));
-        target.sleep_until(arrival.minus(CART_LEAD)).await;
-        let cart = target.must(self.by(Request::post("/carts", json!({"region": "US", "currency": "USD"})))).await?;
+        let arrival = self.began.plus(span(self.visit.arrival));
+        self.target.sleep_until(arrival.minus(CART_LEAD)).await;
+        let cart = self.fill_cart().await?;
+        self.target.sleep_until(arrival).await;
+        self.check_out(&cart).await
+    }
+
+    /// Puts one unit into a new cart; the cart's id.
+    pub async fn fill_cart(&self) -> Result<String, TargetError> {
+        let cart = self.target.must(self.by(Request::post("/carts", json!({"region": "US", "currency": "USD"})))).await?;
         let cart = cart["id"].as_str().unwrap_or_default();
-        target.must(self.by(Request::post(format!("/carts/{cart}/items"), json!({"sku": sku, "quantity": 1})))).await?;
+        self.target.must(self.by(Request::post(format!("/carts/{cart}/items"), json!({"sku": self.sku, "quantity": 1})))).await?;
+        Ok(cart.to_owned())
+    }
+
+    /// Checks a cart out; the order's id.
+    pub async fn check_out(&self, cart: &str) -> Result<String, TargetError> {
         let checkout = json!({
-            "paymentMethod": {"type": "card", "token": visit.card},
+            "paymentMethod": {"type": "card", "token": self.visit.card},
             "shippingAddress": {"line1": "1 Example Street", "city": "Springfield", "postalCode": "01101", "country": "US"},
         });
-        target.sleep_until(arrival).await;
-        let accepted = target.must(self.by(Request::post(format!("/carts/{cart}/checkout"), checkout))).await?;
+        let accepted = self.target.must(self.by(Request::post(format!("/carts/{cart}/checkout"), checkout))).await?;
         Ok(accepted["orderId"].as_str().unwrap_or_default().to_owned())
     }
 }

@@ -94,7 +94,13 @@ impl Facts {
             tax: 0,
             valid_until: at(seconds + 900),
         });
-        self.cart_steps.push(CartStep { at: at(seconds), kind: "checked-out".into(), id: format!("cart-{name}") });
+        self.cart_steps.push(CartStep {
+            at: at(seconds),
+            kind: "checked-out".into(),
+            id: format!("cart-{name}"),
+            version: 2,
+            total: PRICE,
+        });
         self.orders.push(Order {
             id: format!("order-{name}"),
             at: at(seconds),

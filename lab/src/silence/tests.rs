@@ -1,5 +1,3 @@
-use types::Timestamp;
-
 use super::{measure::Moments, *};
 use crate::{
     experiment::{Witnessed, conclude},

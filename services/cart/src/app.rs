@@ -12,7 +12,7 @@ use platform::{
     event::Outbox,
     http::{Answer, IfMatch},
     idempotency::{Idempotency, Key},
-    service::{BuildError, Env},
+    service::{BuildError, Env, Live},
     telemetry::metrics::{Counter, Family},
 };
 use pricing_api::Pricing;
@@ -45,12 +45,12 @@ pub struct App {
     pub(crate) snapshots: Snapshots,
     pub(crate) turns: Turns,
     pub(crate) checkouts: Family<Counter>,
-    config: Config,
+    pub(crate) config: Live<Config>,
     ids: Ids,
 }
 
 impl App {
-    pub fn new(env: &Env, config: Config) -> Result<Self, BuildError> {
+    pub fn new(env: &Env, config: Live<Config>) -> Result<Self, BuildError> {
         let outbox = env.outbox();
         outbox.register::<CartItemAdded>()?;
         outbox.register::<cart_api::events::CartCheckedOut>()?;
@@ -61,7 +61,7 @@ impl App {
             idempotency: env.idempotency(),
             pricing: Pricing(env.client("pricing")),
             orders: Orders(env.client("order")),
-            snapshots: Snapshots::new(env.cache.clone(), env.clock, config.cache_ttl(), &env.metrics),
+            snapshots: Snapshots::new(env.cache.clone(), env.clock, config.get().cache_ttl(), &env.metrics),
             turns: Turns::default(),
             checkouts: env.metrics.counters("cart_checkouts_total", "Carts that were asked to check out, by what became of it."),
             config,
@@ -232,7 +232,7 @@ impl App {
     }
 
     pub(crate) fn moment(&self) -> Moment {
-        Moment { now: self.clock.now(), ttl: self.config.cart_ttl() }
+        Moment { now: self.clock.now(), ttl: self.config.get().cart_ttl() }
     }
 }
 

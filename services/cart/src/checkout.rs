@@ -18,6 +18,7 @@ use types::{CartId, OrderId, Sku};
 
 use crate::{
     app::{App, TRIES, about},
+    config::EndedQuote,
     domain::{Cart, Note, Refusal, Step},
     error::CartError,
     quoting::reprice,
@@ -116,8 +117,10 @@ impl App {
                     refusal?;
                 }
             }
-            let (priced, mut notes) = self.at_good_prices(&cart).await?;
-            if priced.totals.total > cart.totals.total {
+            let ended_quote = self.config.get().ended_quote;
+            let (priced, mut notes) = self.at_good_prices(&cart, ended_quote).await?;
+            let is_priced_anew = priced.version != cart.version;
+            if priced.totals.total > cart.totals.total || (is_priced_anew && ended_quote == EndedQuote::Refused) {
                 if self.save_prices(&priced, notes).await? {
                     return Err(CartError::PriceChanged { old: cart.money(cart.totals.total), new: priced.money(priced.totals.total) });
                 }
@@ -128,7 +131,7 @@ impl App {
             }
             let closed = priced.closed(&cart, self.clock.now())?;
             notes.push(Note::of(Step::CheckedOut));
-            if self.save_closed(&closed, closing, priced.version != cart.version, notes).await? {
+            if self.save_closed(&closed, closing, is_priced_anew, notes).await? {
                 return Ok(Closed::Now(closed));
             }
         }
@@ -136,9 +139,9 @@ impl App {
     }
 
     /// The cart with prices that hold: as it is while they do, priced anew otherwise.
-    async fn at_good_prices(&self, cart: &Cart) -> Result<(Cart, Vec<Note>), CartError> {
+    async fn at_good_prices(&self, cart: &Cart, ended_quote: EndedQuote) -> Result<(Cart, Vec<Note>), CartError> {
         let at = self.moment();
-        if cart.has_expired_quote(at.now) {
+        if ended_quote != EndedQuote::Kept && cart.has_expired_quote(at.now) {
             let (priced, mut notes) = reprice(&self.pricing, cart, cart.wanted(), None, at).await?;
             notes.push(Note::of(Step::Repriced));
             Ok((priced, notes))

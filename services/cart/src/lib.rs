@@ -22,7 +22,7 @@ use platform::{
     db::Migration,
     event::Event,
     migrations,
-    service::{BuildError, Env, Manifest, Service},
+    service::{BuildError, Env, Live, Manifest, Service},
 };
 
 pub const MANIFEST: Manifest = Manifest {
@@ -41,12 +41,13 @@ fn all_migrations() -> Vec<Migration> {
 }
 
 async fn build(env: Env) -> Result<Service, BuildError> {
-    let app = app::App::new(&env, env.config()?)?;
+    let config = Live::new(env.config::<config::Config>()?);
+    let app = app::App::new(&env, config.clone())?;
     Ok(Service {
         router: http::router(app.clone()),
         consumers: consumers::all(&env)?,
         background: expiry::all(&app),
         audit: audit::collections(&env.db()),
-        rungs: Vec::new(),
+        rungs: vec![config.switch(config::STALE_PRICE, config::Config::stand_on)],
     })
 }

@@ -79,6 +79,36 @@ fn over_many_seeds_a_silent_provider_does_what_its_ladders_declare() {
 
 #[test]
 #[ignore = "minutes in a release build: make lab-statistics"]
+fn over_many_seeds_a_stale_price_equals_its_model() {
+    let count = seeds();
+    let seeds: Vec<u64> = (1..=count).collect();
+    let runs = on_threads(2, &seeds, |seed| {
+        let mut request = Request::new(find("stale-price").unwrap(), *seed);
+        request.threads = 1;
+        request.with_twins(Twins::Vulnerable).simulate(&SIMULATION).unwrap()
+    });
+    let mut at_risk = Vec::new();
+    for (seed, run) in seeds.iter().zip(runs) {
+        let run = run.unwrap_or_else(|| panic!("seed {seed} panicked"));
+        for rung in &run.rungs {
+            assert_eq!(rung.reasons, Vec::<String>::new(), "seed {seed}, {}", rung.rung.name);
+            assert_eq!(rung.figures, rung.predicted, "seed {seed}, {}: the model and the run differ", rung.rung.name);
+        }
+        let verdicts: Vec<_> = run.rungs.iter().map(|rung| rung.verdict).collect();
+        assert_eq!(verdicts, [Verdict::Reproduced, Verdict::Displaced, Verdict::Prevented], "seed {seed}");
+        at_risk.push(run.rungs.first().map_or(0, |rung| rung.figure("money_at_risk_minor")));
+    }
+    at_risk.sort_unstable();
+    println!(
+        "stale-price, {count} seeds: {} / {} / {} cents at risk on R0",
+        at_risk[0],
+        at_risk[at_risk.len() / 2],
+        at_risk[at_risk.len() - 1]
+    );
+}
+
+#[test]
+#[ignore = "minutes in a release build: make lab-statistics"]
 fn a_hundred_runs_of_one_seed_have_one_digest() {
     let runs: Vec<u32> = (0..100).collect();
     let digests = on_threads(2, &runs, |_| {

@@ -367,3 +367,29 @@ async fn order_service_makes_a_lost_order_by_the_event_and_the_cart_forgets_the_
     assert_eq!((got.status.as_u16(), got.json()["total"]["amount"].clone()), (201, json!(8_200)));
     assert_eq!(shop.cart(&cart).await.status.as_str(), "CHECKED_OUT");
 }
+
+#[tokio::test(start_paused = true)]
+async fn on_r0_of_stale_price_an_ended_quote_is_charged_as_it_was() {
+    let (shop, cart) = after_a_quarter().await;
+    shop.stage.world.set_rung("stale-price", "R0").unwrap();
+    shop.prices.set("LAMP", Some(2_000));
+    let asked = shop.prices.asked();
+    assert_eq!(shop.check_out(&cart, "k").await.status, 202);
+    let closed = shop.cart(&cart).await;
+    assert_eq!((closed.total, shop.prices.asked()), (cart.total, asked), "nobody looks what it costs by now");
+    assert!(closed.items.iter().all(|item| item.quote.valid_until <= shop.stage.world.clock().now()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn on_r1_of_stale_price_an_ended_quote_is_refused_once_whatever_it_costs_now() {
+    for price in [900, 1_000, 2_000] {
+        let (shop, cart) = after_a_quarter().await;
+        shop.stage.world.set_rung("stale-price", "R1").unwrap();
+        shop.prices.set("LAMP", Some(price));
+        assert_eq!(shop.check_out(&cart, "k").await.slug(), "price-changed", "{price}");
+        let shown = shop.cart(&cart).await;
+        assert_eq!((shown.status.as_str(), shown.items[0].unit_price.amount), ("OPEN", price));
+        assert_eq!(shop.check_out(&cart, "k").await.status, 202, "{price}: the buyer has seen it");
+        assert_eq!(shop.cart(&cart).await.total, shown.total);
+    }
+}
