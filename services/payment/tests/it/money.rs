@@ -64,7 +64,7 @@ async fn what_was_captured_is_not_voided() {
     for expected in ["CAPTURED", "PARTIALLY_REFUNDED", "REFUNDED"] {
         let got = step(&stage, &id, "void").await;
         assert_eq!(
-            (got.status, got.slug().as_str(), got.json()["status"].as_str()),
+            (got.status, got.slug().as_str(), got.json()["currentStatus"].as_str()),
             (StatusCode::CONFLICT, "payment-not-voidable", Some(expected))
         );
         refund(&stage, &id, (expected == "CAPTURED").then_some(1), expected).await;
