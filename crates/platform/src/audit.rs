@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// How many facts are read at a time.
-pub const PAGE: u32 = 1_000;
+const PAGE: u32 = 1_000;
 
 type Export = dyn Fn(i64, u32) -> BoxFuture<'static, Result<Page, DbError>> + Send + Sync;
 
@@ -228,4 +228,38 @@ pub fn of_platform(db: &Db) -> Vec<Collection> {
         ),
         answers(db),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Chance, Clock, fault::Faults};
+
+    #[derive(Serialize)]
+    struct Fact {
+        seq: i64,
+    }
+
+    impl FromRow for Fact {
+        fn from_row(row: &Row<'_>) -> Result<Self, DbError> {
+            Ok(Self { seq: row.get("seq")? })
+        }
+    }
+
+    #[tokio::test]
+    async fn a_collection_of_more_than_a_page_is_told_whole_and_once() {
+        let chance = || Chance::seeded(1);
+        let db = Db::in_memory("test", chance(), Faults::new(Clock::real(), chance())).unwrap();
+        let all =
+            "WITH RECURSIVE n (seq) AS (SELECT 1 UNION ALL SELECT seq + 1 FROM n WHERE seq < 2000) SELECT seq FROM n WHERE seq > ? LIMIT ?";
+        let mut lines = Vec::new();
+        Collection::of_rows::<Fact>("numbers", &db, all).export(3, &mut lines).await.unwrap();
+        let told: Vec<i64> = lines
+            .split(|byte| *byte == b'\n')
+            .filter_map(|line| serde_json::from_slice::<Number>(line).ok())
+            .map(|fact| fact.seq)
+            .collect();
+        assert_eq!(told, (4..=2_000).collect::<Vec<_>>());
+        assert!(String::from_utf8(lines).unwrap().starts_with(&format!("{{\"seq\":4,\"service\":\"{}\"}}\n", db.service())));
+    }
 }

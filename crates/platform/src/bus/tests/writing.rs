@@ -50,15 +50,16 @@ async fn publishers_share_a_commit_and_its_failure() {
     for failing in [false, true] {
         fails.store(failing, std::sync::atomic::Ordering::SeqCst);
         let closed = gate.lock().unwrap();
-        let mut publishers: Vec<_> =
-            (0..50).map(|n| Box::pin(bus.publish(vec![outgoing("t", "k", "v"), outgoing("t", &n.to_string(), "v")]))).collect();
+        // Unconstrained: else the runtime's budget for one turn of a task may end before the last of them has queued up.
+        let publish = |n: i32| bus.publish(vec![outgoing("t", "k", "v"), outgoing("t", &n.to_string(), "v")]);
+        let mut publishers: Vec<_> = (0..50).map(|n| Box::pin(tokio::task::unconstrained(publish(n)))).collect();
         for publisher in &mut publishers {
             assert!(publisher.as_mut().now_or_never().is_none(), "it waits for the commit");
         }
         drop(closed);
         let answers = futures::future::join_all(publishers).await;
         let made = std::mem::take(&mut *commits.lock().unwrap());
-        assert!(made.len() <= 3, "50 publishers, {} commits", made.len());
+        assert!(made.len() <= 2, "50 publishers, {} commits", made.len());
         assert_eq!(made.iter().map(|(changes, _)| changes).sum::<usize>(), 100);
         if failing {
             assert!(answers.iter().all(|answer| matches!(answer, Err(BusError::Store(_)))));
