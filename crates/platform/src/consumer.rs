@@ -2,7 +2,8 @@
 //! the event again, and handlers go by its id. In order: one partition's events come one after the other, partitions side by side.
 //!
 //! What fails in passing is tried again, with pauses that grow; what cannot be handled at all goes to the dead letters, and its key is
-//! parked, so that nothing of that key overtakes it while all other keys go on ([`crate::bus::dead_letter_topic`]).
+//! parked, so that nothing of that key overtakes it while all other keys go on ([`crate::bus::dead_letter_topic`]). While the service's
+//! own store does not answer nothing goes anywhere: no other event would fare better, and an outage must not fill the dead letters.
 //!
 //! Left out: knowing whether an event has had its effect already. That is the inbox's, in the effect's own transaction.
 
@@ -40,6 +41,9 @@ use crate::{
 /// Why an event was not handled.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HandlerError {
+    /// What every event needs does not answer: it is tried again for as long as that lasts, and is never set aside for it.
+    #[error("nothing can be done now: {0}")]
+    Unavailable(String),
     /// It may work later: something else is down or busy.
     #[error("not now: {0}")]
     Retry(String),

@@ -9,7 +9,7 @@ use platform::{
     service::Env,
 };
 
-use crate::{app::App, error::InventoryError};
+use crate::{app::App, error::InventoryError, store::StoreError};
 
 pub const TOPICS: &[&str] = &[OrderStatusChanged::TOPIC, PaymentAuthorized::TOPIC];
 
@@ -26,20 +26,24 @@ pub fn all(env: &Env, app: &App) -> Result<Vec<Consumer>, SchemaError> {
                     OrderStatus::Shipped => app.order_shipped(order, note).await,
                     _ => app.only_note(note).await,
                 };
-                heard.map_err(|error| not_taken(&error))
+                heard.map_err(|error| not_taken(error))
             })
         })?,
         direct::<PaymentAuthorized>(env, move |received| {
             let app = payments.clone();
             Box::pin(async move {
                 let note = App::note(PaymentAuthorized::TOPIC, received.id, &received.key);
-                app.order_paid(received.event.order_id, note).await.map_err(|error| not_taken(&error))
+                app.order_paid(received.event.order_id, note).await.map_err(|error| not_taken(error))
             })
         })?,
     ])
 }
 
 /// Every refusal may be one of the moment (the stock was changed at the same time): it is tried again before it is set aside.
-fn not_taken(error: &InventoryError) -> HandlerError {
-    HandlerError::Retry(error.to_string())
+fn not_taken(error: InventoryError) -> HandlerError {
+    match error {
+        InventoryError::Store(StoreError::Db(error)) => error.into(),
+        InventoryError::Store(error @ StoreError::Unknown(_)) => HandlerError::Unavailable(error.to_string()),
+        other => HandlerError::Retry(other.to_string()),
+    }
 }

@@ -23,7 +23,10 @@ pub(super) struct Lane<'a> {
 
 struct Work {
     event: Delivery,
+    /// How often it failed for a reason that may be its own.
     failures: u32,
+    /// How often it could not be tried.
+    waits: u32,
 }
 
 /// The lane ends before its work is done: what is left comes again.
@@ -39,7 +42,7 @@ impl<'a> Lane<'a> {
         let setup = &*self.consumer.setup;
         let pass = delivery::pass(&setup.faults, setup.clock, &setup.group, events, &mut late);
         let Some(through) = setup.tasks.unless_stopping(pass).await else { return Vec::new() };
-        self.work = through.into_iter().map(|event| Work { event, failures: 0 }).collect();
+        self.work = through.into_iter().map(|event| Work { event, failures: 0, waits: 0 }).collect();
         self.held_back = late.iter().map(|late| late.event.offset).min();
         // Without work there may still be something to commit: what was lost on the way.
         let mut ended = self.commit().is_err();
@@ -76,8 +79,17 @@ impl<'a> Lane<'a> {
                 Err(HandlerError::Retry(reason)) if work.failures >= policy.retries => reason,
                 Err(HandlerError::Retry(_)) => {
                     work.failures += 1;
-                    let what = format!("{}/{}/{}", self.name.0, self.name.1, work.event.offset);
-                    pause = pause.max(Some(self.consumer.pause(&what, work.failures)));
+                    pause = pause.max(Some(self.consumer.pause(&named(&self.name, &work.event), work.failures)));
+                    count(&self.consumer.counters.retried, 1);
+                    continue;
+                }
+                Err(HandlerError::Unavailable(reason)) => {
+                    work.waits += 1;
+                    if work.waits == policy.retries {
+                        let (group, topic, partition) = (self.consumer.setup.group.as_str(), &*self.name.0, self.name.1);
+                        tracing::warn!(group, topic, partition, reason, "events wait until this is over");
+                    }
+                    pause = pause.max(Some(self.consumer.pause(&named(&self.name, &work.event), work.waits)));
                     count(&self.consumer.counters.retried, 1);
                     continue;
                 }
@@ -180,6 +192,11 @@ impl<'a> Lane<'a> {
     fn is_parked(&self, work: &Work) -> bool {
         self.consumer.setup.bus.is_parked(&self.consumer.setup.group, &work.event.topic, &work.event.key)
     }
+}
+
+/// What the chance of its pauses goes by.
+fn named(lane: &LaneName, event: &Delivery) -> String {
+    format!("{}/{}/{}", lane.0, lane.1, event.offset)
 }
 
 fn count(counter: &std::sync::atomic::AtomicU64, more: usize) {

@@ -22,6 +22,7 @@ on_both_stores!(
     two_members_lose_nothing_and_repeat_nothing,
     what_fails_in_passing_is_tried_again_with_growing_pauses,
     what_never_succeeds_is_poison_after_its_retries,
+    what_waits_for_its_store_is_never_set_aside,
     poison_parks_its_key_only,
     parked_keys_survive_a_restart,
     a_replay_hands_out_all_that_waited_in_order,
@@ -251,6 +252,24 @@ async fn what_never_succeeds_is_poison_after_its_retries(world: World) {
     caught_up(&world).await;
     counted(&world, &instance, ConsumerStats { handled: 1, retried: 3, dead_lettered: 1 }).await;
     assert_eq!(world.bus.parked("g")[0].error, "busy");
+    instance.stop().await;
+}
+
+async fn what_waits_for_its_store_is_never_set_aside(world: World) {
+    world.topic("t", 1).await;
+    let notebook = Arc::new(Notebook::default());
+    notebook.set_wrong("1", Some(HandlerError::Unavailable("the store is away".into())));
+    world.publish("t", &[("k", "1"), ("other", "2"), ("k", "3")]).await;
+    let instance = start(&world, "a", &notebook);
+    // Three retries is what any other reason would have.
+    while instance.consumer.stats().retried < 20 {
+        world.clock.sleep(Duration::from_millis(1)).await;
+    }
+    assert!(world.bus.parked("g").is_empty());
+    notebook.set_wrong("1", None);
+    assert_eq!(notebook.until(3).await, ["2", "1", "3"]);
+    caught_up(&world).await;
+    assert_eq!(instance.consumer.stats().dead_lettered, 0);
     instance.stop().await;
 }
 

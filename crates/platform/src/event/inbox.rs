@@ -45,10 +45,10 @@ impl std::fmt::Debug for Consumer {
 }
 
 impl From<DbError> for HandlerError {
-    /// A store that does not answer may answer later. Whatever else it says it may say of this event only; so it is tried again a few
-    /// times before the event is set aside.
+    /// A store that does not answer does so for every event. Whatever else it says it may say of this event only; so it is tried again a
+    /// few times before the event is set aside.
     fn from(error: DbError) -> Self {
-        Self::Retry(error.to_string())
+        if error.is_transient() { Self::Unavailable(error.to_string()) } else { Self::Retry(error.to_string()) }
     }
 }
 
