@@ -24,7 +24,7 @@ use platform::{
 };
 use saga::{Definition, Outcome, Run, Undone};
 use serde::{Deserialize, Serialize};
-use types::{CustomerId, Money, OrderId, PaymentId, Region, ReservationId, Timestamp};
+use types::{CustomerId, Money, OrderId, PaymentId, Region, ReservationId, Timestamp, id::Uuid};
 
 use crate::{
     config::{Capture, ClaimBy, Config},
@@ -224,17 +224,24 @@ impl Checkout {
     }
 
     async fn undo_authorize(&self, run: &Run<Data>) -> Undone<Data> {
-        let Some(payment) = run.data.payment else { return Undone::Done(run.data.clone()) };
+        let payment = match run.data.payment {
+            Some(payment) => payment,
+            // A crash may have come between making the payment and noting it: who keeps the payments knows.
+            None => match self.payments.of_order(OrderId(run.id)).await {
+                Ok(Some(payment)) => payment.id,
+                Ok(None) => return Undone::Done(run.data.clone()),
+                Err(error) => return Undone::Retry(error.to_string()),
+            },
+        };
+        let known = |status| Data { payment: Some(payment), payment_status: status, ..run.data.clone() };
         match self.payments.void(payment, &run.key()).await {
-            Ok(payment) => match payment.status {
-                PaymentStatus::Voided | PaymentStatus::Failed | PaymentStatus::Refunded => {
-                    Undone::Done(Data { payment_status: Some(payment.status), ..run.data.clone() })
-                }
+            Ok(voided) => match voided.status {
+                PaymentStatus::Voided | PaymentStatus::Failed | PaymentStatus::Refunded => Undone::Done(known(Some(voided.status))),
                 // The PSP has not confirmed yet: the hold stays until it has.
-                _ => Undone::Wait(run.data.clone(), self.clock.now().plus(Duration::from_secs(1))),
+                _ => Undone::Wait(known(run.data.payment_status), self.clock.now().plus(Duration::from_secs(1))),
             },
             // It was captured meanwhile: it goes back as a refund.
-            Err(error) if error.refusal().is_some() => self.undo_capture(run).await,
+            Err(error) if error.refusal().is_some() => self.give_back(run.id, known(run.data.payment_status)).await,
             Err(error) => Undone::Retry(error.to_string()),
         }
     }
@@ -293,19 +300,22 @@ impl Checkout {
     }
 
     async fn undo_capture(&self, run: &Run<Data>) -> Undone<Data> {
-        let Some(payment) = run.data.payment else { return Undone::Done(run.data.clone()) };
+        self.give_back(run.id, run.data.clone()).await
+    }
+
+    /// Refunds what was captured of the payment.
+    async fn give_back(&self, saga: Uuid, data: Data) -> Undone<Data> {
+        let Some(payment) = data.payment else { return Undone::Done(data) };
         let current = match self.payments.get(payment).await {
             Ok(payment) => payment,
             Err(error) => return Undone::Retry(error.to_string()),
         };
         if !matches!(current.status, PaymentStatus::Captured | PaymentStatus::PartiallyRefunded) {
-            return Undone::Done(Data { payment_status: Some(current.status), ..run.data.clone() });
+            return Undone::Done(Data { payment_status: Some(current.status), ..data });
         }
-        match self.payments.refund(payment, &RefundRequest::default(), &format!("{}-refund", run.id)).await {
-            Ok(payment) if payment.status == PaymentStatus::Refunded => {
-                Undone::Done(Data { payment_status: Some(payment.status), ..run.data.clone() })
-            }
-            Ok(_) => Undone::Wait(run.data.clone(), self.clock.now().plus(Duration::from_secs(1))),
+        match self.payments.refund(payment, &RefundRequest::default(), &format!("{saga}-refund")).await {
+            Ok(payment) if payment.status == PaymentStatus::Refunded => Undone::Done(Data { payment_status: Some(payment.status), ..data }),
+            Ok(_) => Undone::Wait(data, self.clock.now().plus(Duration::from_secs(1))),
             Err(error) => Undone::Retry(error.to_string()),
         }
     }

@@ -3,6 +3,7 @@
 use cart_api::events::CartCheckedOut;
 use payment_api::events::{PaymentAuthorized, PaymentCaptured, PaymentFailed, PaymentRefunded, PaymentVoided};
 use platform::{
+    client::CallError,
     consumer::HandlerError,
     db::Tx,
     event::{Consumer, Event, Received, direct, taking},
@@ -42,6 +43,8 @@ pub fn all(env: &Env, app: &App) -> Result<Vec<Consumer>, SchemaError> {
                     OrderError::UnknownCart(_) | OrderError::CartUnfit(_) | OrderError::CartRefused(_) => {
                         HandlerError::Poison(error.to_string())
                     }
+                    OrderError::Store(error) => error.into(),
+                    OrderError::Call(error @ CallError::Unavailable { .. }) => HandlerError::Unavailable(error.to_string()),
                     other => HandlerError::Retry(other.to_string()),
                 })
             })

@@ -85,6 +85,19 @@ async fn a_payment_without_end_is_voided_at_the_deadline_and_only_then_the_hold_
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_payment_of_which_nothing_was_heard_is_voided_with_its_order() {
+    let (stage, script) = stage(Script { pays_unheard: true, ..Script::default() }).await;
+    let id = stage.post_with_key("/orders", &body(cart_of(1), "tok_ok"), "k").await.view::<Order>().id;
+    stage.pass(Duration::from_secs(5)).await;
+    stage.post_with_key(&format!("/orders/{id}/cancel"), &json!({}), "c").await;
+    stage.pass(Duration::from_secs(15)).await;
+    let order: Order = stage.get(&format!("/orders/{id}")).await.view();
+    assert_eq!(order.status, OrderStatus::Cancelled);
+    assert_eq!(order.payment.as_ref().map(|payment| payment.status.as_str()), Some("VOIDED"));
+    assert!(script.said().ends_with(&["void".to_owned(), "release".to_owned()]), "{:?}", script.said());
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_same_request_has_one_effect_and_one_answer() {
     let (stage, script) = stage(Script::default()).await;
     let first = stage.post_with_key("/orders", &body(cart_of(1), "tok_ok"), "k").await;

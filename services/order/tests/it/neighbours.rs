@@ -27,6 +27,8 @@ pub struct Script {
     pub declined: bool,
     pub hold_expired: bool,
     pub never_answers: bool,
+    /// The payment is made and authorized, and whoever asked for it never hears of it.
+    pub pays_unheard: bool,
     pub checked_out_by_cart: bool,
     pub customer: bool,
     /// The cart's customer was erased after the checkout.
@@ -166,18 +168,22 @@ fn inventory(script: Script) -> Router {
 }
 
 fn payment(script: Script, clock: platform::Clock) -> Router {
-    fn shown(script: &Script) -> Response {
+    fn view(script: &Script) -> Value {
         let at = "2026-01-05T00:00:00Z";
         let status = script.payment.lock().unwrap().clone();
-        let body = json!({
+        json!({
             "id": Uuid::from_u128(3), "orderId": Uuid::from_u128(4), "amount": usd(1999), "captured": usd(0), "refunded": usd(0),
             "status": status, "refunds": [], "version": 1, "createdAt": at, "updatedAt": at,
-        });
-        Json(body).into_response()
+        })
     }
+    let shown = |script: &Script| Json(view(script)).into_response();
     let become_ = |script: &Script, status: &str| *script.payment.lock().unwrap() = status.to_owned();
     let create = move |State(script): State<Script>, headers: HeaderMap| async move {
         script.effect("pay", &headers);
+        if script.pays_unheard {
+            become_(&script, "AUTHORIZED");
+            return problem(503, "unavailable");
+        }
         if script.payment.lock().unwrap().is_empty() {
             become_(&script, "REQUIRES_CONFIRMATION");
         }
@@ -213,9 +219,13 @@ fn payment(script: Script, clock: platform::Clock) -> Router {
         become_(&script, "REFUNDED");
         shown(&script)
     };
-    let look = |State(script): State<Script>| async move { shown(&script) };
+    let look = move |State(script): State<Script>| async move { shown(&script) };
+    let of_order = |State(script): State<Script>| async move {
+        let is_made = !script.payment.lock().unwrap().is_empty();
+        Json(json!({"items": is_made.then(|| view(&script)).into_iter().collect::<Vec<_>>(), "nextCursor": null}))
+    };
     Router::new()
-        .route("/payments", post(create))
+        .route("/payments", post(create).get(of_order))
         .route("/payments/{id}", get(look))
         .route("/payments/{id}/confirm", post(confirm))
         .route("/payments/{id}/capture", post(capture))

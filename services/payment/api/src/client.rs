@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
-use platform::client::{CallError, Client};
-use types::PaymentId;
+use platform::{
+    client::{CallError, Client},
+    http::Page,
+};
+use types::{OrderId, PaymentId};
 
 use crate::{CreatePayment, Payment, RefundRequest};
 
@@ -14,6 +17,12 @@ pub struct Payments(pub Client);
 impl Payments {
     pub async fn get(&self, id: PaymentId) -> Result<Payment, CallError> {
         self.0.get(format!("/payments/{id}")).send_json().await
+    }
+
+    /// An order's payment, if it has one.
+    pub async fn of_order(&self, order: OrderId) -> Result<Option<Payment>, CallError> {
+        let page: Page<Payment> = self.0.get(format!("/payments?orderId={order}")).send_json().await?;
+        Ok(page.items.into_iter().next())
     }
 
     pub async fn create(&self, payment: &CreatePayment, key: &str) -> Result<Payment, CallError> {
