@@ -14,7 +14,7 @@ use std::{
     path::Path,
 };
 
-use nix::libc::{self, c_char, c_int, c_long, c_void, iovec, mode_t, off_t, size_t, ssize_t};
+use libc::{self, c_char, c_int, c_long, c_void, iovec, mode_t, off_t, size_t, ssize_t};
 
 use crate::recorder::{self, Call, Recorder};
 

@@ -5,7 +5,7 @@
 use std::{future::Future, path::Path};
 
 use crash_images::recorder::{Call, Fault, Options, record, set_faults};
-use nix::libc::{EIO, ENOSPC, EROFS};
+use libc::{EIO, ENOSPC, EROFS};
 use platform::{
     Chance, Clock,
     bus::{Bus, BusError, Outgoing, To, TopicSettings},

@@ -1,5 +1,5 @@
 //! The oversell incident on the real services in simulated worlds: every rung does what it declares, the figures are the reference model's,
-//! a seed always gives the same digest. Small knobs here; the statistics over many seeds stand in `statistics.rs`.
+//! a seed always gives the same digest. Small knobs here; the statistics over many seeds are `make lab-statistics`.
 #![expect(clippy::unwrap_used, reason = "what a test cannot go on without is a failed test")]
 
 use crashcart::registry::SIMULATION;

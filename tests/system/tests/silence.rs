@@ -1,5 +1,5 @@
 //! A silent provider on the real services in simulated worlds: `psp-timeout`, `late-capture` and `double-charge` do on every rung what they
-//! declare, and come to what their reference model says. Small knobs here; the statistics over many seeds stand in `statistics.rs`.
+//! declare, and come to what their reference model says. Small knobs here; the statistics over many seeds are `make lab-statistics`.
 #![expect(clippy::unwrap_used, reason = "what a test cannot go on without is a failed test")]
 
 use crashcart::registry::SIMULATION;

@@ -1,5 +1,5 @@
 //! A stale price on the real services in simulated worlds: every rung does what it declares and comes to what the reference model says. Small
-//! knobs here; the statistics over many seeds stand in `statistics.rs`.
+//! knobs here; the statistics over many seeds are `make lab-statistics`.
 #![expect(clippy::unwrap_used, reason = "what a test cannot go on without is a failed test")]
 
 use crashcart::registry::SIMULATION;

@@ -8,7 +8,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use crate::process::run;
+use crate::process::{interrupt, run};
 
 fn root() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
@@ -82,8 +82,7 @@ fn make_up_and_make_seed_do_what_they_say() {
         manifest["kinds"].as_array().unwrap().iter().any(|kind| kind["created"].as_u64().is_some_and(|created| created > 0)),
         "{seeded}"
     );
-    let group = nix::unistd::Pid::from_raw(i32::try_from(up.id()).unwrap());
-    nix::sys::signal::killpg(group, nix::sys::signal::Signal::SIGINT).unwrap();
+    interrupt(&format!("-{}", up.id()));
     up.wait().unwrap();
     let (code, out, error) = run(&["verify", "--data", &data]);
     assert_eq!(code, 0, "it has stopped, and what was seeded is sound: {error}{out}");

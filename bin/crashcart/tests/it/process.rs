@@ -19,6 +19,11 @@ pub fn run(args: &[&str]) -> (i32, String, String) {
     (output.status.code().unwrap_or(-1), text(output.stdout), text(output.stderr))
 }
 
+/// What Ctrl-C sends to a process, or to a group of them (its number with a minus before).
+pub fn interrupt(whom: &str) {
+    assert!(Command::new("kill").args(["-INT", "--", whom]).status().unwrap().success());
+}
+
 /// A running system; stopped as Ctrl-C does.
 pub struct Up {
     child: Child,
@@ -55,8 +60,7 @@ impl Up {
     }
 
     pub fn stop(mut self) -> i32 {
-        let id = nix::unistd::Pid::from_raw(i32::try_from(self.child.id()).unwrap());
-        nix::sys::signal::kill(id, nix::sys::signal::Signal::SIGINT).unwrap();
+        interrupt(&self.child.id().to_string());
         self.child.wait().unwrap().code().unwrap_or(-1)
     }
 
