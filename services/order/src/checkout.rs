@@ -237,8 +237,8 @@ impl Checkout {
         match self.payments.void(payment, &run.key()).await {
             Ok(voided) => match voided.status {
                 PaymentStatus::Voided | PaymentStatus::Failed | PaymentStatus::Refunded => Undone::Done(known(Some(voided.status))),
-                // The PSP has not confirmed yet: the hold stays until it has.
-                _ => Undone::Wait(known(run.data.payment_status), self.clock.now().plus(Duration::from_secs(1))),
+                // The PSP cannot void it yet: the hold stays until it has, and an event tells.
+                status => Undone::Wait(known(Some(status)), self.clock.now().plus(LOOK)),
             },
             // It was captured meanwhile: it goes back as a refund.
             Err(error) if error.refusal().is_some() => self.give_back(run.id, known(run.data.payment_status)).await,

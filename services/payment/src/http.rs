@@ -138,13 +138,14 @@ async fn capture(State(rooms): State<Rooms>, Path(id): Path<PaymentId>, command:
 
 /// Give the authorization back, or keep one that is under way from ever taking effect
 ///
-/// Answered when the provider has confirmed it. 409 once the amount was captured: then it can be refunded.
+/// 200 when the provider has confirmed it, 202 while it cannot; then an event tells. 409 once the amount was captured: then it can be refunded.
 #[utoipa::path(
     post, path = "/payments/{id}/void", tag = "payments",
     params(("id" = PaymentId, Path, description = "The payment's id"), ("Idempotency-Key" = Option<String>, Header, description = "The same key is answered the same")),
     request_body = Nothing,
     responses(
         (status = 200, description = "The payment", body = Payment),
+        (status = 202, description = "The payment, which cannot be voided yet", body = Payment),
         (status = "4XX", description = "Refused; nothing has happened", body = Problem, content_type = "application/problem+json"),
         (status = "5XX", description = "Not answered; say it again", body = Problem, content_type = "application/problem+json"),
     )

@@ -40,7 +40,8 @@ impl App {
         self.learn(id, &told, key, |status| status == Status::Captured).await?.answer_or(PaymentError::NotCapturable)
     }
 
-    /// Gives the authorization back, or keeps one that is on its way from ever taking effect; answers when the PSP has confirmed it.
+    /// Gives the authorization back, or keeps one that is on its way from ever taking effect. 202 with the payment as it stands while the PSP
+    /// cannot void it: that is an answer and no failure, and is not kept for the key.
     pub async fn void(&self, id: PaymentId, key: Option<Key>) -> Result<Answer, PaymentError> {
         if let Some(answer) = self.answered(key.as_ref()).await? {
             return Ok(answer);
@@ -70,10 +71,11 @@ impl App {
         if told.status == AuthorizationStatus::Processing && self.config.get().late_events == LateEvents::Undone {
             learned = self.close(id, key).await?;
         }
-        learned.answer_or(|status| match status {
-            Status::Processing | Status::Unknown | Status::Authorized => PaymentError::Unsettled,
-            other => PaymentError::NotVoidable(other),
-        })
+        if matches!(learned.status, Status::Processing | Status::Unknown | Status::Authorized) {
+            let (payment, revision) = self.get(id).await?;
+            return Ok(Answer::accepted(&payment)?.version(revision));
+        }
+        learned.answer_or(PaymentError::NotVoidable)
     }
 
     /// The PSP's id of a payment's authorization. When the PSP never heard of it, our call may still be on its way: then it is made again
