@@ -7,6 +7,7 @@ use futures::future::BoxFuture;
 use serde_json::{Map, Value as Json, json};
 
 use crate::{
+    dual_write,
     facts::FactsError,
     invariants::{Breach, Invariant},
     knob::{Knob, KnobError, Knobs},
@@ -18,8 +19,14 @@ use crate::{
 };
 
 /// Every scenario that there is.
-pub const SCENARIOS: &[&Scenario] =
-    &[&oversell::SCENARIO, &silence::PSP_TIMEOUT, &silence::LATE_CAPTURE, &silence::DOUBLE_CHARGE, &stale_price::SCENARIO];
+pub const SCENARIOS: &[&Scenario] = &[
+    &oversell::SCENARIO,
+    &silence::PSP_TIMEOUT,
+    &silence::LATE_CAPTURE,
+    &silence::DOUBLE_CHARGE,
+    &stale_price::SCENARIO,
+    &dual_write::SCENARIO,
+];
 
 /// The scenario of this name.
 pub fn find(name: &str) -> Result<&'static Scenario, LabError> {
@@ -308,7 +315,7 @@ mod tests {
         assert_eq!(request().on_rungs(["R9"]).unwrap_err().to_string(), "`R9` is no rung of oversell; there are R0, R1, R1b, R2, R3");
         assert_eq!(
             find("oversel").unwrap_err().to_string(),
-            "there is no scenario `oversel`; there are oversell, psp-timeout, late-capture, double-charge, stale-price"
+            "there is no scenario `oversel`; there are oversell, psp-timeout, late-capture, double-charge, stale-price, dual-write"
         );
         assert!(request().with_knobs(["stock=0"]).is_err());
         assert_eq!(request().with_knobs(["stock=5"]).unwrap().knobs.whole("stock"), 5);

@@ -109,6 +109,31 @@ fn over_many_seeds_a_stale_price_equals_its_model() {
 
 #[test]
 #[ignore = "minutes in a release build: make lab-statistics"]
+fn over_many_seeds_a_dual_write_equals_its_model() {
+    let count = seeds();
+    let seeds: Vec<u64> = (1..=count).collect();
+    let runs = on_threads(2, &seeds, |seed| {
+        let mut request = Request::new(find("dual-write").unwrap(), *seed);
+        request.threads = 1;
+        request.with_twins(Twins::Vulnerable).simulate(&SIMULATION).unwrap()
+    });
+    let mut lost = Vec::new();
+    for (seed, run) in seeds.iter().zip(runs) {
+        let run = run.unwrap_or_else(|| panic!("seed {seed} panicked"));
+        for rung in &run.rungs {
+            assert_eq!(rung.reasons, Vec::<String>::new(), "seed {seed}, {}", rung.rung.name);
+            assert_eq!(rung.figures, rung.predicted, "seed {seed}, {}: the model and the run differ", rung.rung.name);
+        }
+        let verdicts: Vec<_> = run.rungs.iter().map(|rung| rung.verdict).collect();
+        assert_eq!(verdicts, [Verdict::Reproduced, Verdict::Prevented], "seed {seed}");
+        lost.push(run.rungs.first().map_or(0, |rung| rung.figure("events_lost")));
+    }
+    lost.sort_unstable();
+    println!("dual-write, {count} seeds: {} / {} / {} events lost on R0", lost[0], lost[lost.len() / 2], lost[lost.len() - 1]);
+}
+
+#[test]
+#[ignore = "minutes in a release build: make lab-statistics"]
 fn a_hundred_runs_of_one_seed_have_one_digest() {
     let runs: Vec<u32> = (0..100).collect();
     let digests = on_threads(2, &runs, |_| {

@@ -26,14 +26,14 @@ pub fn all(env: &Env, app: &App) -> Result<Vec<Consumer>, SchemaError> {
                     OrderStatus::Shipped => app.order_shipped(order, note).await,
                     _ => app.only_note(note).await,
                 };
-                heard.map_err(|error| not_taken(error))
+                heard.map_err(not_taken)
             })
         })?,
         direct::<PaymentAuthorized>(env, move |received| {
             let app = payments.clone();
             Box::pin(async move {
                 let note = App::note(PaymentAuthorized::TOPIC, received.id, &received.key);
-                app.order_paid(received.event.order_id, note).await.map_err(|error| not_taken(error))
+                app.order_paid(received.event.order_id, note).await.map_err(not_taken)
             })
         })?,
     ])

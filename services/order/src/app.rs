@@ -11,7 +11,6 @@ use payment_api::Payments;
 use platform::{
     Clock, Ids,
     db::{Db, Tx},
-    event::Outbox,
     http::Answer,
     idempotency::{Idempotency, Key},
     problem::Problem,
@@ -26,6 +25,7 @@ use crate::{
     domain::{Order, Totals},
     error::OrderError,
     store,
+    telling::{Teller, Told},
 };
 
 /// How often a caller that waits for an order looks again.
@@ -37,7 +37,7 @@ pub struct App {
     pub clock: Clock,
     pub sagas: Runner<Checkout>,
     ids: Ids,
-    outbox: Outbox,
+    pub teller: Teller,
     idempotency: Idempotency,
     carts: Carts,
 }
@@ -47,12 +47,13 @@ impl App {
         let outbox = env.outbox();
         outbox.register::<order_api::events::OrderCreated>()?;
         outbox.register::<order_api::events::OrderStatusChanged>()?;
+        let teller = Teller::new(env, outbox, config.clone());
         let checkout = Checkout {
             clock: env.clock,
             config,
             inventory: Inventory(env.client("inventory")),
             payments: Payments(env.client("payment")),
-            outbox: outbox.clone(),
+            teller: teller.clone(),
         };
         let parts = Parts {
             table: checkout::TABLE,
@@ -68,7 +69,7 @@ impl App {
             clock: env.clock,
             sagas: Runner::new(parts, checkout),
             ids: env.ids.clone(),
-            outbox,
+            teller,
             idempotency: env.idempotency(),
             carts: Carts(env.client("cart")),
         })
@@ -156,8 +157,10 @@ impl App {
                     .once::<OrderError>(tx, key.as_ref(), async |tx: &mut Tx<'_>| {
                         let (told, first_state) = order.created();
                         store::insert(tx, &order, &first_state).await?;
-                        this.outbox.add(tx, &told).await?;
-                        this.outbox.add(tx, &first_state).await?;
+                        let mut events = Told::default();
+                        this.teller.add(tx, &mut events, &told).await?;
+                        this.teller.add(tx, &mut events, &first_state).await?;
+                        this.teller.done(tx, events);
                         this.sagas.begin(tx, id.uuid(), &saga_data(&order, method.clone())).await?;
                         let first = TimelineEntry { status: first_state.status, at: first_state.at, reason: first_state.reason };
                         Ok(created(&shown(&order, vec![first]))?)

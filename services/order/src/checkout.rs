@@ -19,7 +19,6 @@ use platform::{
     Clock,
     client::CallError,
     db::{DbError, Tx},
-    event::Outbox,
     service::Live,
 };
 use saga::{Definition, Outcome, Run, Undone};
@@ -29,6 +28,7 @@ use types::{CustomerId, Money, OrderId, PaymentId, Region, ReservationId, Timest
 use crate::{
     config::{Capture, ClaimBy, Config},
     store,
+    telling::{Teller, Told},
 };
 
 // ── parameters ──
@@ -68,7 +68,7 @@ pub struct Checkout {
     pub config: Live<Config>,
     pub inventory: Inventory,
     pub payments: Payments,
-    pub outbox: Outbox,
+    pub teller: Teller,
 }
 
 // ── steps ──
@@ -331,6 +331,7 @@ impl Checkout {
         let mut order = store::head(tx, id).await?.ok_or_else(|| told(format!("order {id} is gone")))?;
         order.payment_id = run.data.payment.or(order.payment_id);
         order.payment_status = run.data.payment_status.map(|status| status.to_string()).or(order.payment_status);
+        let mut events = Told::default();
         for step in steps {
             // Said again after a crash: it stands already.
             if order.status == *step {
@@ -340,8 +341,9 @@ impl Checkout {
             if !store::save(tx, &order, &event).await? {
                 return Err(DbError::Unavailable(format!("order {id} was changed at the same time")));
             }
-            self.outbox.add(tx, &event).await?;
+            self.teller.add(tx, &mut events, &event).await?;
         }
+        self.teller.done(tx, events);
         Ok(())
     }
 }

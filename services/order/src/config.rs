@@ -1,10 +1,22 @@
-//! The settings of order-service, section `[order]`, and its place on the oversell ladder.
+//! The settings of order-service, section `[order]`, and its places on the ladders of `oversell` and `dual-write`.
 
 use platform::settings::Section;
 use serde::Deserialize;
 
-/// The scenario on whose ladder these settings stand.
+/// The scenarios on whose ladders these settings stand.
 pub const OVERSELL: &str = "oversell";
+pub const DUAL_WRITE: &str = "dual-write";
+
+/// Who tells the events of a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ToldBy {
+    /// The relay, from the outbox: as often as it takes (R1).
+    Relay,
+    /// This service itself, once, when the transaction has committed: a write to the store and one to the log, of which the second may
+    /// fail or never come (R0).
+    Service,
+}
 
 /// What is done about the hold while the payment is on its way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -57,6 +69,8 @@ pub struct Config {
     pub payment_deadline_seconds: u32,
     /// How long the saga waits for the answer to a confirmation before it goes on waiting for the event.
     pub confirm_wait_ms: u64,
+    /// Who tells the events of a transaction: `relay`, `service` (the behaviour that loses them).
+    pub told_by: ToldBy,
 }
 
 impl Section for Config {
@@ -81,6 +95,16 @@ impl Config {
             "R2" => (HoldDuringPayment::Extended, ClaimBy::Saga),
             "R3" => (HoldDuringPayment::UntilAnswered, ClaimBy::Saga),
             other => return Err(format!("`{other}` is no rung of {OVERSELL}; there are R0, R1, R1b, R2, R3")),
+        };
+        Ok(())
+    }
+
+    /// Takes a rung of the ladder of `dual-write`.
+    pub fn stand_on_dual_write(&mut self, rung: &str) -> Result<(), String> {
+        self.told_by = match rung {
+            "R0" => ToldBy::Service,
+            "R1" => ToldBy::Relay,
+            other => return Err(format!("`{other}` is no rung of {DUAL_WRITE}; there are R0, R1")),
         };
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! order-service: takes a cart, and sees to it that its stock and its money come together, or neither.
 //!
-//! Reading order: [`domain`] (what an order may do), [`checkout`] (the saga), [`app`] (the use cases), [`store`] (every query), then the
-//! doors: [`http`], [`consumers`].
+//! Reading order: [`domain`] (what an order may do), [`checkout`] (the saga), [`app`] (the use cases), [`telling`] (their events), [`store`]
+//! (every query), then the doors: [`http`], [`consumers`].
 
 pub mod app;
 pub mod audit;
@@ -12,6 +12,7 @@ pub mod domain;
 pub mod error;
 pub mod http;
 pub mod store;
+pub mod telling;
 
 use platform::{
     db::Migration,
@@ -44,8 +45,11 @@ async fn build(env: Env) -> Result<Service, BuildError> {
     Ok(Service {
         router: http::router(app.clone()),
         consumers: consumers::all(&env, &app)?,
-        background: vec![app.sagas.background(), app.purge_work()],
+        background: vec![app.sagas.background(), app.purge_work(), app.teller.background()],
         audit: audit::collections(&env.db()),
-        rungs: vec![config.switch(config::OVERSELL, config::Config::stand_on)],
+        rungs: vec![
+            config.switch(config::OVERSELL, config::Config::stand_on),
+            config.switch(config::DUAL_WRITE, config::Config::stand_on_dual_write),
+        ],
     })
 }

@@ -78,6 +78,19 @@ impl Outbox {
         Ok(is_new)
     }
 
+    /// Takes an event of this transaction out of the relay's hands: it stands there as told, and whoever took it tells it himself. What
+    /// does so has two writes of which either may fail alone; it is there for a service that shows what comes of that.
+    pub async fn withdraw(&self, tx: &mut Tx<'_>, id: EventId) -> Result<Outgoing, DbError> {
+        let service = self.service;
+        let select = format!(
+            "SELECT seq, event_id, topic, key, payload, traceparent, correlation_id, created_at FROM {service}_outbox WHERE event_id = ?"
+        );
+        let pending: Pending = tx.fetch_one(&select, values![id]).await?;
+        let sent = format!("UPDATE {service}_outbox SET status = 'SENT', sent_at = ? WHERE seq = ? AND status = 'PENDING'");
+        tx.execute(&sent, values![self.clock.now(), pending.seq]).await?;
+        Ok(pending.outgoing(service))
+    }
+
     fn codecs(&self) -> std::sync::MutexGuard<'_, BTreeMap<&'static str, Arc<dyn Any + Send + Sync>>> {
         self.codecs.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -121,6 +134,25 @@ impl FromRow for Pending {
     }
 }
 
+impl Pending {
+    /// As it goes to the log.
+    fn outgoing(self, service: &str) -> Outgoing {
+        let mut headers = vec![
+            ("ce_specversion".to_owned(), "1.0".to_owned()),
+            ("ce_id".to_owned(), self.event_id.to_string()),
+            ("ce_type".to_owned(), self.topic.clone()),
+            ("ce_source".to_owned(), format!("/services/{}", service)),
+            ("ce_subject".to_owned(), self.key.clone()),
+            ("ce_time".to_owned(), self.created_at.to_string()),
+            ("ce_dataschema".to_owned(), format!("/subjects/{}-value/versions/latest", self.topic)),
+            ("content-type".to_owned(), "application/vnd.confluent.avro".to_owned()),
+        ];
+        headers.extend(self.traceparent.map(|value| (TRACEPARENT.to_owned(), value)));
+        headers.extend(self.correlation_id.map(|value| (CORRELATION_ATTRIBUTE.to_owned(), value)));
+        Outgoing { topic: self.topic, key: self.key, value: Bytes::from(self.payload), headers }
+    }
+}
+
 impl Relay {
     #[must_use]
     pub fn new(service: &'static str, db: Db, bus: Bus, clock: Clock, leases: Leases) -> Self {
@@ -142,26 +174,10 @@ impl Relay {
             return Ok(Progress::Idle);
         };
         let more = pending.len() as i64 == BATCH;
-        self.bus.publish(pending.into_iter().map(|row| self.outgoing(row)).collect()).await?;
+        self.bus.publish(pending.into_iter().map(|row| row.outgoing(self.service)).collect()).await?;
         let (sent, now) = (self.sent.clone(), self.clock.now());
         self.db.write(async move |tx: &mut Tx<'_>| tx.execute(&sent, values![now, first, last]).await).await?;
         Ok(if more { Progress::More } else { Progress::Idle })
-    }
-
-    fn outgoing(&self, row: Pending) -> Outgoing {
-        let mut headers = vec![
-            ("ce_specversion".to_owned(), "1.0".to_owned()),
-            ("ce_id".to_owned(), row.event_id.to_string()),
-            ("ce_type".to_owned(), row.topic.clone()),
-            ("ce_source".to_owned(), format!("/services/{}", self.service)),
-            ("ce_subject".to_owned(), row.key.clone()),
-            ("ce_time".to_owned(), row.created_at.to_string()),
-            ("ce_dataschema".to_owned(), format!("/subjects/{}-value/versions/latest", row.topic)),
-            ("content-type".to_owned(), "application/vnd.confluent.avro".to_owned()),
-        ];
-        headers.extend(row.traceparent.map(|value| (TRACEPARENT.to_owned(), value)));
-        headers.extend(row.correlation_id.map(|value| (CORRELATION_ATTRIBUTE.to_owned(), value)));
-        Outgoing { topic: row.topic, key: row.key, value: Bytes::from(row.payload), headers }
     }
 }
 

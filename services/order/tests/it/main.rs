@@ -241,3 +241,33 @@ async fn the_order_of_a_cart_whose_customer_was_erased_meanwhile_keeps_no_addres
     assert_eq!((order.status, order.customer_id), (OrderStatus::FulfilledReady, None));
     assert_eq!(personal(&stage).await, [""]);
 }
+
+/// The versions of an order's steps that were told, once the log refuses every publication of order-service for ten seconds from the
+/// beginning on.
+async fn told_after_an_outage(rung: &str) -> (Vec<i64>, Vec<Json>) {
+    let (stage, _) = stage(Script::default()).await;
+    stage.world.set_rung("dual-write", rung).unwrap();
+    let scope = platform::fault::Scope { service: Some("order".into()), ..platform::fault::Scope::default() };
+    let outage = platform::fault::Fault { rule: platform::fault::Rule::Fail, share: 1.0, millis: 0, scope, for_seconds: Some(10.0) };
+    stage.world.faults().set("bus.publish", outage).unwrap();
+    order(&stage, cart_of(1), "tok_ok").await;
+    stage.pass(Duration::from_secs(60)).await;
+    order(&stage, cart_of(2), "tok_ok").await;
+    stage.pass(Duration::from_secs(60)).await;
+    let events = stage.events("order.status.changed.v1").await;
+    (events.iter().filter_map(|event| event["version"].as_i64()).collect(), stage.facts("outbox").await)
+}
+
+#[tokio::test(start_paused = true)]
+async fn on_r0_of_dual_write_what_cannot_be_told_at_once_is_never_told_and_stands_as_told() {
+    let (told, outbox) = told_after_an_outage("R0").await;
+    assert_eq!(told, [1, 2, 3, 4, 5], "of the second order alone");
+    assert_eq!(outbox.iter().filter(|row| row["status"] == "SENT").count(), 12);
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_the_outbox_what_cannot_be_told_at_once_is_told_later() {
+    let (told, outbox) = told_after_an_outage("R1").await;
+    assert_eq!(told, [1, 2, 3, 4, 5, 1, 2, 3, 4, 5]);
+    assert_eq!(outbox.iter().filter(|row| row["status"] == "SENT").count(), 12);
+}
