@@ -35,7 +35,7 @@ crash-images: ## 100,000 power cuts under both stores; CRASH_IMAGES=1000 FIRST_S
 	cargo test --release --locked -p crash-images --test images -- --ignored --nocapture
 
 lab-statistics: ## 200 seeds of every scenario against its reference model
-	cargo test --release -p crashcart --test statistics -- --ignored --nocapture
+	cargo test --release --locked -p crashcart --test statistics -- --ignored --nocapture
 
 contract: ## generated requests over every API document (schemathesis; ten minutes at most)
 	.ci/contract
