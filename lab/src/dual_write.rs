@@ -54,6 +54,7 @@ pub const SCENARIO: Scenario = Scenario {
     describe,
     simulate: experiment::simulate::<DualWrite>,
     against: experiment::against::<DualWrite>,
+    keep: experiment::keep::<DualWrite>,
 };
 
 const LADDER: &[Rung] = &[

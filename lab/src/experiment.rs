@@ -8,8 +8,12 @@ pub mod play;
 pub mod tell;
 pub mod visit;
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
+use bytes::Bytes;
 use futures::future::BoxFuture;
 use types::Timestamp;
 
@@ -19,11 +23,15 @@ pub use self::{
     visit::{Micros, Visit, Visitor, buyer_name, card_token, span},
 };
 use crate::{
+    bundle,
     facts::Facts,
     invariants::Grace,
     record::{Damage, Precondition},
     scenario::{Figure, LabError, Request, Run, Rung, RungRun, TwinRun, Twins},
-    target::{ClockKind, Simulation, SimulationError, Target, TargetError, simulation},
+    target::{
+        ClockKind, Simulation, SimulationError, Target, TargetError,
+        simulation::{self, Recording},
+    },
     verdict::{self, Evidence},
 };
 
@@ -146,7 +154,8 @@ pub fn simulate<E: Experiment>(simulation: &Simulation, request: &Request) -> Re
     let jobs: Vec<Trial<E::Cell>> = request.rungs.iter().flat_map(|rung| trials(&experiment, request, rung, clock)).collect();
     let played = simulation::on_threads(request.threads, &jobs, |trial| -> Result<Witnessed<E::Measured>, LabError> {
         let settings = experiment.settings(trial)?;
-        simulation.run(request.seed, &settings, async |target| play::play(target, &experiment, request, trial, experiment.sku()).await)?
+        simulation
+            .run(request.seed, &settings, async |target| Ok(play::play(target, &experiment, request, trial, experiment.sku()).await?.0))?
     });
     let mut played = played.into_iter().map(|one| one.unwrap_or(Err(SimulationError::Lost.into())));
     let (mut rungs, mut lasted) = (Vec::new(), Duration::ZERO);
@@ -177,7 +186,7 @@ pub fn against<'a, E: Experiment>(target: &'a dyn Target, request: &'a Request) 
                 let played = play::play(target, &experiment, request, &trial, &sku).await;
                 // Whatever became of the run, the system goes back to the remedied rung.
                 let reverted = target.set_rung(request.scenario.name, remedied).await;
-                let one = played?;
+                let (one, _) = played?;
                 reverted?;
                 experiment.must_have_fit(&one.measured)?;
                 witnessed.push((trial, one));
@@ -187,6 +196,36 @@ pub fn against<'a, E: Experiment>(target: &'a dyn Target, request: &'a Request) 
         let lasted = target.now().since(begun);
         Ok(Run { scenario: request.scenario, seed: request.seed, clock, knobs: request.knobs.clone(), rungs, lasted })
     })
+}
+
+/// One run of a rung in a simulated world, with everything that the world has left and said: what a bundle is made of.
+#[derive(Clone, Debug)]
+pub struct Kept {
+    pub rung: RungRun,
+    pub began: Timestamp,
+    pub ended: Timestamp,
+    /// By the names of the audit collections, a fact a line.
+    pub exports: BTreeMap<String, Bytes>,
+    /// Every event, decoded, one a line.
+    pub events: Vec<u8>,
+    pub recording: Recording,
+}
+
+/// Runs the first rung that is asked for, without twins, and keeps it.
+pub fn keep<E: Experiment>(simulation: &Simulation, request: &Request) -> Result<Kept, LabError> {
+    let clock = ClockKind::Simulated;
+    let experiment = E::of(request)?;
+    let rung = *request.rungs.first().ok_or(SimulationError::Lost)?;
+    let trial = experiment.trials(rung, clock).into_iter().next().ok_or(SimulationError::Lost)?;
+    let settings = experiment.settings(&trial)?;
+    let (played, recording) = simulation.record(request.seed, &settings, async |target| -> Result<_, LabError> {
+        let (witnessed, exports) = play::play(target, &experiment, request, &trial, experiment.sku()).await?;
+        Ok((witnessed, exports, bundle::events(target).await?))
+    })?;
+    let (witnessed, exports, events) = played?;
+    let (began, ended) = (witnessed.began, witnessed.ended);
+    let rung = conclude(&experiment, request, clock, rung, vec![(trial, witnessed)])?;
+    Ok(Kept { rung, began, ended, exports, events, recording })
 }
 
 /// The verdict on one rung, with its record. The first of what was witnessed is the run, the others are its twins.

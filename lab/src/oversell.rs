@@ -55,6 +55,7 @@ pub const SCENARIO: Scenario = Scenario {
     describe,
     simulate: experiment::simulate::<Oversell>,
     against: experiment::against::<Oversell>,
+    keep: experiment::keep::<Oversell>,
 };
 
 const LADDER: &[Rung] = &[

@@ -8,6 +8,7 @@ use serde_json::{Map, Value as Json, json};
 
 use crate::{
     dual_write,
+    experiment::Kept,
     facts::FactsError,
     invariants::{Breach, Invariant},
     knob::{Knob, KnobError, Knobs},
@@ -72,6 +73,7 @@ pub struct Scenario {
     /// The knobs in a few words, for the head of a report.
     pub describe: fn(&Knobs) -> String,
     pub simulate: fn(&Simulation, &Request) -> Result<Run, LabError>,
+    pub keep: fn(&Simulation, &Request) -> Result<Kept, LabError>,
     pub against: for<'a> fn(&'a dyn Target, &'a Request) -> BoxFuture<'a, Result<Run, LabError>>,
 }
 
@@ -134,6 +136,11 @@ impl Request {
         Self { twins, ..self }
     }
 
+    /// Runs the first of its rungs in a fresh simulated world, and keeps what that leaves and says.
+    pub fn keep(&self, simulation: &Simulation) -> Result<Kept, LabError> {
+        (self.scenario.keep)(simulation, self)
+    }
+
     /// Runs it in fresh simulated worlds.
     pub fn simulate(&self, simulation: &Simulation) -> Result<Run, LabError> {
         (self.scenario.simulate)(simulation, self)
@@ -163,8 +170,10 @@ pub enum LabError {
     /// The running system does not stand as the scenario needs it.
     #[error("{0}")]
     Unfit(String),
-    #[error("the record cannot be written to {path}: {source}")]
+    #[error("{path} cannot be written: {source}")]
     Write { path: std::path::PathBuf, source: std::io::Error },
+    #[error("{0} is there already; name another folder with --out, or remove it")]
+    Taken(std::path::PathBuf),
 }
 
 /// A named figure of a run.

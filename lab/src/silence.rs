@@ -60,6 +60,7 @@ pub const PSP_TIMEOUT: Scenario = Scenario {
     describe,
     simulate: experiment::simulate::<Silence>,
     against: experiment::against::<Silence>,
+    keep: experiment::keep::<Silence>,
 };
 
 pub const LATE_CAPTURE: Scenario = Scenario {
@@ -79,6 +80,7 @@ pub const LATE_CAPTURE: Scenario = Scenario {
     describe,
     simulate: experiment::simulate::<Silence>,
     against: experiment::against::<Silence>,
+    keep: experiment::keep::<Silence>,
 };
 
 pub const DOUBLE_CHARGE: Scenario = Scenario {
@@ -104,6 +106,7 @@ pub const DOUBLE_CHARGE: Scenario = Scenario {
     describe,
     simulate: experiment::simulate::<Silence>,
     against: experiment::against::<Silence>,
+    keep: experiment::keep::<Silence>,
 };
 
 const R2: Rung = Rung { name: "R2", title: "unknown, and asked", description: ASKED, breaks: &[] };

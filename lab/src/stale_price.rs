@@ -57,6 +57,7 @@ pub const SCENARIO: Scenario = Scenario {
     describe,
     simulate: experiment::simulate::<StalePrice>,
     against: experiment::against::<StalePrice>,
+    keep: experiment::keep::<StalePrice>,
 };
 
 const LADDER: &[Rung] = &[

@@ -4,6 +4,7 @@
 
 pub mod remote;
 pub mod resting;
+mod scrapes;
 pub mod simulation;
 pub mod still;
 

@@ -6,7 +6,9 @@ use clap::{Parser, Subcommand};
 use platform::{Settings, settings};
 
 use crate::{
-    commands::{api, checkout, crash, demo, events, fault, load, scenario, seed, settings as show_settings, simulate, token, up, verify},
+    commands::{
+        api, bundle, checkout, crash, demo, events, fault, load, scenario, seed, settings as show_settings, simulate, token, up, verify,
+    },
     output::{self, Failure, Outcome},
 };
 
@@ -38,6 +40,8 @@ enum Command {
     Checkout(checkout::Checkout),
     /// The incidents: list them, run one
     Scenario(scenario::Scenario),
+    /// One run of a scenario as a folder: events, logs, traces, metrics, facts, to be looked at offline
+    Bundle(bundle::Bundle),
     /// Worlds at random, with faults and crashes: every invariant must hold in each
     Simulate(simulate::Simulate),
     /// Check every invariant over a running or a stopped system
@@ -82,6 +86,7 @@ fn dispatch(command: Command, common: &Common) -> Outcome {
     // A simulated world brings its own runtime; everything else runs in this one.
     match command {
         Command::Scenario(scenario) => scenario.run(common),
+        Command::Bundle(bundle) => bundle.run(common),
         Command::Simulate(simulate) => simulate.run(common),
         Command::Demo(demo) => demo.run(common),
         Command::Settings(show) => show.run(common),
@@ -98,7 +103,12 @@ fn dispatch(command: Command, common: &Common) -> Outcome {
                 Command::Events(events) => events.run(common).await,
                 Command::Token(token) => token.run(common),
 
-                Command::Scenario(_) | Command::Simulate(_) | Command::Demo(_) | Command::Settings(_) | Command::Api(_) => Ok(output::OK),
+                Command::Scenario(_)
+                | Command::Bundle(_)
+                | Command::Simulate(_)
+                | Command::Demo(_)
+                | Command::Settings(_)
+                | Command::Api(_) => Ok(output::OK),
             }
         }),
     }

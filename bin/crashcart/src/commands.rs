@@ -1,6 +1,7 @@
 //! A file for each command.
 
 pub mod api;
+pub mod bundle;
 pub mod checkout;
 pub mod crash;
 pub mod demo;

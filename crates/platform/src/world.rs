@@ -172,14 +172,19 @@ fn of_platform(source: impl Into<BuildError>) -> StartError {
 impl World {
     /// A simulated world, in memory. Must be called inside a current-thread runtime whose clock is paused.
     pub fn simulated(settings: Settings, seed: u64) -> Result<Self, StartError> {
-        let (clock, chance) = (Clock::simulated(), Chance::seeded(seed));
+        Self::simulated_with(settings, seed, Clock::simulated(), Traces::off())
+    }
+
+    /// The same, by a clock that others go by too and with its traces kept.
+    pub fn simulated_with(settings: Settings, seed: u64, clock: Clock, traces: Traces) -> Result<Self, StartError> {
+        let chance = Chance::seeded(seed);
         let platform: PlatformSettings = settings.checked("platform").map_err(of_platform)?;
         let faults = Faults::new(clock, chance);
         let secret = Secret::new(format!("simulated-world-with-seed-{seed:020}"))
             .map_err(|error| of_platform(BuildError::Other(error.to_string())))?;
         let blobs = Blobs::in_memory(clock, faults.clone(), secret.clone());
         let bus = Bus::in_memory(clock, faults.clone());
-        Self::assemble(clock, chance, faults, bus, Registry::in_memory(), blobs, secret, settings, platform, Stores::Memory, Traces::off())
+        Self::assemble(clock, chance, faults, bus, Registry::in_memory(), blobs, secret, settings, platform, Stores::Memory, traces)
     }
 
     /// A real world over a data folder.

@@ -1,6 +1,9 @@
 //! One run over a target: baseline, inject, observe, settle, verify. The lab does what buyers do, over HTTP, and reads what the services and
 //! the provider say of themselves; it looks at nothing else.
 
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
 use futures::future::{join, join_all};
 use serde_json::json;
 use types::Timestamp;
@@ -41,13 +44,14 @@ struct Stage<'a, E: Experiment> {
     sku: &'a str,
 }
 
+/// Plays a trial. Gives what was witnessed, and the exports from which that was read, for who keeps them.
 pub(super) async fn play<E: Experiment>(
     target: &dyn Target,
     experiment: &E,
     asked: &Asked,
     trial: &Trial<E::Cell>,
     sku: &str,
-) -> Result<Witnessed<E::Measured>, LabError> {
+) -> Result<(Witnessed<E::Measured>, BTreeMap<String, Bytes>), LabError> {
     let target = &Recorded::new(target);
     let stage = &Stage { experiment, trial, visits: experiment.visits(trial), sku };
     baseline(target, stage).await?;
@@ -56,19 +60,21 @@ pub(super) async fn play<E: Experiment>(
     let (failures, interfered) = join(observe(target, stage, began), experiment.interfere(target, sku, trial, began)).await;
     interfered?;
     settle(target, stage, began).await?;
-    let target = &Still::new(target);
+    let still = Still::new(target);
+    let target = &still;
     let mut facts = Facts::read(target).await?;
     if target.clock() == ClockKind::Wall {
         facts = facts.of_sku(sku);
     }
-    Ok(Witnessed {
+    let witnessed = Witnessed {
         began,
         ended: target.now(),
         measured: experiment.measure(&facts, sku, began),
         findings: invariants::check(&facts, &experiment.grace()),
         digest: digest::of_target(target).await?,
         failures,
-    })
+    };
+    Ok((witnessed, still.into_exports()))
 }
 
 async fn baseline<E: Experiment>(target: &dyn Target, stage: &Stage<'_, E>) -> Result<(), TargetError> {

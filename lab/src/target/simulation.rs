@@ -3,30 +3,34 @@
 
 use std::{
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
 use axum::{Router, body::Body};
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, Either, select};
 use http::{HeaderName, HeaderValue};
 use http_body_util::BodyExt;
 use platform::{
-    Settings,
+    Clock, Settings,
     db::DbError,
     service::Manifest,
     settings::{self, SettingsError},
+    telemetry::{logs, traces::Traces},
     world::{StartError, World, admin, gateway, simulate},
 };
 use tower::ServiceExt;
 use types::Timestamp;
 
-use super::{ClockKind, Reply, Request, Target, TargetError};
+use super::{ClockKind, Reply, Request, Target, TargetError, scrapes::Scrapes};
 
 /// How many instances of each service a simulated world has: two, so that work is shared and handed over.
 const INSTANCES: u32 = 2;
+
+/// How often the metrics of a recorded world are read.
+const SCRAPE: Duration = Duration::from_secs(15);
 
 /// A setting that differs from the default document: `("inventory.reservation_ttl_seconds", 900.into())`.
 pub type Override = (&'static str, toml::Value);
@@ -62,33 +66,101 @@ pub struct Simulated {
     admin: Router,
 }
 
+/// What a world has said of itself while it ran: what its operators would have, and nothing else.
+#[derive(Clone, Debug)]
+pub struct Recording {
+    /// As TOML, secrets masked.
+    pub settings: String,
+    /// A JSON object a line.
+    pub logs: Vec<u8>,
+    /// A span a line, in the order in which they ended.
+    pub traces: Vec<u8>,
+    /// Every scrape, as OpenMetrics with timestamps.
+    pub metrics: String,
+}
+
 impl Simulation {
     /// Runs `work` in a fresh world of this seed, with these settings changed, on this thread, without logs.
     pub fn run<T>(&self, seed: u64, overrides: &[Override], work: impl AsyncFnOnce(&Simulated) -> T) -> Result<T, SimulationError> {
         simulate(async || {
-            let mut settings = Settings::load(settings::DEFAULTS, None, std::iter::empty())?;
-            for (path, value) in overrides {
-                settings = settings.with(path, value.clone())?;
-            }
-            let world = World::simulated(settings, seed)?;
-            for instance in 0..INSTANCES {
-                for manifest in self.manifests {
-                    world.start(manifest, instance).await?;
-                }
-            }
-            for (service, script) in self.planted {
-                if let Some(db) = world.db(service) {
-                    db.run_script(script).await?;
-                }
-            }
-            let simulated = Simulated { gateway: gateway::router(&world), admin: admin::open_router(&world), world };
+            let simulated = self.world(seed, overrides, Clock::simulated(), Traces::off()).await?;
             let answer = work(&simulated).await;
-            // A service holds the world's ways to itself; without this the world would outlive its use.
-            for manifest in self.manifests {
-                (0..INSTANCES).for_each(|instance| simulated.world.kill(manifest.name, instance));
-            }
+            self.end(&simulated);
             Ok(answer)
         })?
+    }
+
+    /// The same, with everything kept that the world says of itself meanwhile. Being listened to changes nothing about a world.
+    pub fn record<T>(
+        &self,
+        seed: u64,
+        overrides: &[Override],
+        work: impl AsyncFnOnce(&Simulated) -> T,
+    ) -> Result<(T, Recording), SimulationError> {
+        simulate(async || {
+            let clock = Clock::simulated();
+            let (log, traces) = (Arc::<Mutex<Vec<u8>>>::default(), Traces::kept(clock));
+            let sink = log.clone();
+            let heard =
+                logs::capture(clock, move |line| sink.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(line.as_bytes()));
+            let simulated = self.world(seed, overrides, clock, traces.clone()).await?;
+            let mut scrapes = Scrapes::default();
+            let answer = {
+                let (work, scraping) = (work(&simulated), scrape(&simulated, &mut scrapes));
+                futures::pin_mut!(work, scraping);
+                match select(work, scraping).await {
+                    Either::Left((answer, _)) => answer,
+                    Either::Right((never, _)) => match never {},
+                }
+            };
+            scrapes.take(simulated.now(), &simulated.metrics().await);
+            self.end(&simulated);
+            drop(heard);
+            let settings = simulated.world.settings().printable();
+            let logs = std::mem::take(&mut *log.lock().unwrap_or_else(PoisonError::into_inner));
+            Ok((answer, Recording { settings, logs, traces: traces.lines(), metrics: scrapes.text() }))
+        })?
+    }
+
+    async fn world(&self, seed: u64, overrides: &[Override], clock: Clock, traces: Traces) -> Result<Simulated, SimulationError> {
+        let mut settings = Settings::load(settings::DEFAULTS, None, std::iter::empty())?;
+        for (path, value) in overrides {
+            settings = settings.with(path, value.clone())?;
+        }
+        let world = World::simulated_with(settings, seed, clock, traces)?;
+        for instance in 0..INSTANCES {
+            for manifest in self.manifests {
+                world.start(manifest, instance).await?;
+            }
+        }
+        for (service, script) in self.planted {
+            if let Some(db) = world.db(service) {
+                db.run_script(script).await?;
+            }
+        }
+        Ok(Simulated { gateway: gateway::router(&world), admin: admin::open_router(&world), world })
+    }
+
+    /// A service holds the world's ways to itself; without this the world would outlive its use.
+    fn end(&self, simulated: &Simulated) {
+        for manifest in self.manifests {
+            (0..INSTANCES).for_each(|instance| simulated.world.kill(manifest.name, instance));
+        }
+    }
+}
+
+async fn scrape(simulated: &Simulated, scrapes: &mut Scrapes) -> std::convert::Infallible {
+    loop {
+        simulated.sleep(SCRAPE).await;
+        scrapes.take(simulated.now(), &simulated.metrics().await);
+    }
+}
+
+impl Simulated {
+    /// The metrics of all services, as OpenMetrics.
+    async fn metrics(&self) -> String {
+        let reply = through(self.gateway.clone(), Request::get("/metrics")).await;
+        reply.map_or_else(|_| String::new(), |reply| String::from_utf8_lossy(&reply.body).into_owned())
     }
 }
 

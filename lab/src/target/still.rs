@@ -27,6 +27,11 @@ impl<'a, T: Target + ?Sized> Still<'a, T> {
         Self { target, seen: Mutex::default() }
     }
 
+    /// Everything that was looked at, by the names of the collections.
+    pub fn into_exports(self) -> BTreeMap<String, Bytes> {
+        self.seen.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn seen(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Bytes>> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }

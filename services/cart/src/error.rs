@@ -12,7 +12,7 @@ use crate::domain::{Misquoted, Refusal};
 const CHECKED_OUT: Kind = Kind::new(409, "cart-checked-out", "The cart is checked out");
 const EXPIRED: Kind = Kind::new(409, "cart-expired", "The cart has expired");
 const EMPTY: Kind = Kind::new(422, "cart-empty", "The cart is empty");
-const PRICE_CHANGED: Kind = Kind::new(409, "price-changed", "The prices have risen since they were quoted");
+const PRICE_CHANGED: Kind = Kind::new(409, "price-changed", "The prices have changed since they were quoted");
 const ITEM_UNAVAILABLE: Kind = Kind::new(409, "item-unavailable", "Something in the cart has no price any longer");
 const COUPON_REFUSED: Kind = Kind::new(409, "coupon-refused", "The coupon is no longer taken");
 

@@ -12,7 +12,10 @@ use std::{
 };
 
 use serde::Deserialize;
-use tracing::{Event, Subscriber, span, subscriber::NoSubscriber};
+use tracing::{
+    Event, Subscriber, span,
+    subscriber::{DefaultGuard, NoSubscriber},
+};
 use tracing_subscriber::{
     EnvFilter, Layer,
     layer::{Context as LayerContext, SubscriberExt},
@@ -73,6 +76,13 @@ pub fn init(settings: &LogSettings, clock: Clock) -> Result<(), LogsError> {
     };
     let lines = Lines::new(settings.format, clock, to_stderr);
     tracing::subscriber::set_global_default(tracing_subscriber::registry().with(filter).with(lines)).map_err(|_| LogsError::AlreadySet)
+}
+
+/// Gives every line that is written on this thread, from `info` on and as JSON, to `sink`, until the answer is dropped: the log of a simulated
+/// world that is looked at afterwards.
+pub fn capture(clock: Clock, sink: impl Fn(&str) + Send + Sync + 'static) -> DefaultGuard {
+    let lines = Lines::new(Format::Json, clock, sink);
+    tracing::subscriber::set_default(tracing_subscriber::registry().with(EnvFilter::new("info")).with(lines))
 }
 
 /// Runs the closure with no log on this thread.

@@ -2,13 +2,22 @@
 //! with the ids that the [`Context`] has anyway; so a span is no more than a name, a kind, two moments and a few attributes, and the
 //! tree is right across processes because the ids travel.
 //!
-//! Without an endpoint a span is nothing at all. The exporter needs sockets and time of its own, so it is for the real world only.
+//! Without an endpoint a span is nothing at all. The exporter needs sockets and time of its own, so it is for the real world only; a
+//! simulated one can keep its spans ([`Traces::kept`]).
 //! Spans wait in a queue of fixed length; when the collector is slower than the work, spans are dropped and counted, never the work
 //! held up. Attributes are masked as log fields are.
 
 mod export;
+mod kept;
 
-use std::{borrow::Cow, sync::Arc, time::SystemTime};
+use std::{
+    borrow::Cow,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::SystemTime,
+};
 
 use opentelemetry::{
     InstrumentationScope, KeyValue,
@@ -45,9 +54,19 @@ pub struct Traces(Option<Arc<Recorder>>);
 #[derive(Debug)]
 struct Recorder {
     clock: Clock,
-    queue: mpsc::Sender<Message>,
     scope: InstrumentationScope,
-    lost: Arc<std::sync::atomic::AtomicU64>,
+    sink: Sink,
+}
+
+/// Where ended spans go.
+#[derive(Debug)]
+enum Sink {
+    Exported {
+        queue: mpsc::Sender<Message>,
+        lost: Arc<AtomicU64>,
+    },
+    /// By the service that made them.
+    Kept(Mutex<Vec<(Arc<str>, SpanData)>>),
 }
 
 impl Traces {
@@ -67,8 +86,18 @@ impl Traces {
         let exporter = Exporter::new(endpoint, clock, Arc::clone(&lost))?;
         let own = tasks.clone();
         tasks.spawn("traces", async move { exporter.run(waiting, own).await });
+        Ok(Self::into(clock, Sink::Exported { queue, lost }))
+    }
+
+    /// Keeps every span: for a simulated world that is looked at afterwards ([`Traces::lines`]).
+    #[must_use]
+    pub fn kept(clock: Clock) -> Self {
+        Self::into(clock, Sink::Kept(Mutex::default()))
+    }
+
+    fn into(clock: Clock, sink: Sink) -> Self {
         let scope = InstrumentationScope::builder("crashcart").with_version(env!("CARGO_PKG_VERSION")).build();
-        Ok(Self(Some(Arc::new(Recorder { clock, queue, scope, lost }))))
+        Self(Some(Arc::new(Recorder { clock, scope, sink })))
     }
 
     #[must_use]
@@ -110,9 +139,9 @@ impl Traces {
 
     /// Returns when every span that ended before has been sent, or its sending has failed.
     pub async fn flush(&self) {
-        let Some(recorder) = &self.0 else { return };
+        let Some(Sink::Exported { queue, .. }) = self.0.as_ref().map(|recorder| &recorder.sink) else { return };
         let (done, sent) = oneshot::channel();
-        if recorder.queue.send(Message::Flush(done)).await.is_ok() {
+        if queue.send(Message::Flush(done)).await.is_ok() {
             // An error is the end of the export task, which sent what it had.
             let _ = sent.await;
         }
@@ -121,7 +150,21 @@ impl Traces {
     /// Spans that were dropped because the queue was full or the collector did not take them.
     #[must_use]
     pub fn lost(&self) -> u64 {
-        self.0.as_ref().map_or(0, |recorder| recorder.lost.load(std::sync::atomic::Ordering::Relaxed))
+        match self.0.as_ref().map(|recorder| &recorder.sink) {
+            Some(Sink::Exported { lost, .. }) => lost.load(Ordering::Relaxed),
+            Some(Sink::Kept(_)) | None => 0,
+        }
+    }
+
+    /// The spans that were kept, in the order in which they ended: a JSON object a line, with OTLP's names for what a span has.
+    #[must_use]
+    pub fn lines(&self) -> Vec<u8> {
+        let Some(Sink::Kept(spans)) = self.0.as_ref().map(|recorder| &recorder.sink) else { return Vec::new() };
+        let mut lines = Vec::new();
+        for (service, span) in spans.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            kept::write(&mut lines, service, span);
+        }
+        lines
     }
 }
 
@@ -168,8 +211,13 @@ impl Drop for Span {
         if let Some(mut open) = self.0.take() {
             open.data.end_time = moment(open.recorder.clock.now()).max(open.data.start_time);
             let Open { recorder, service, data } = *open;
-            if recorder.queue.try_send(Message::Ended(service, Box::new(data))).is_err() {
-                recorder.lost.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            match &recorder.sink {
+                Sink::Exported { queue, lost } => {
+                    if queue.try_send(Message::Ended(service, Box::new(data))).is_err() {
+                        lost.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+                Sink::Kept(spans) => spans.lock().unwrap_or_else(PoisonError::into_inner).push((service, data)),
             }
         }
     }
