@@ -165,10 +165,6 @@ impl Experiment for DualWrite {
         Ok(Vec::new())
     }
 
-    fn sku(&self) -> &'static str {
-        "LAB-DUAL-WRITE"
-    }
-
     fn stock(&self) -> (i64, i64) {
         (self.buyers.len() as i64, self.plan.unit_price_minor)
     }

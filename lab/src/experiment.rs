@@ -35,6 +35,9 @@ use crate::{
     verdict::{self, Evidence},
 };
 
+/// What is sold in a simulated world. In a running system each run has a SKU of its own; neither says what is being done.
+const SKU: &str = "LAMP-1";
+
 /// One run: the rung that the services stand on, and the conditions under which the buyers come. Of each rung of a ladder there is the one
 /// run that it is about, and the twins from which something is taken away.
 #[derive(Clone, Copy, Debug)]
@@ -85,9 +88,6 @@ pub trait Experiment: Sized + Send + Sync {
     fn must_have_fit(&self, _measured: &Self::Measured) -> Result<(), LabError> {
         Ok(())
     }
-
-    /// What is sold in a simulated world. In a running system each run has a SKU of its own.
-    fn sku(&self) -> &'static str;
 
     /// How many there are of it, and what one costs in US cents.
     fn stock(&self) -> (i64, i64);
@@ -154,8 +154,7 @@ pub fn simulate<E: Experiment>(simulation: &Simulation, request: &Request) -> Re
     let jobs: Vec<Trial<E::Cell>> = request.rungs.iter().flat_map(|rung| trials(&experiment, request, rung, clock)).collect();
     let played = simulation::on_threads(request.threads, &jobs, |trial| -> Result<Witnessed<E::Measured>, LabError> {
         let settings = experiment.settings(trial)?;
-        simulation
-            .run(request.seed, &settings, async |target| Ok(play::play(target, &experiment, request, trial, experiment.sku()).await?.0))?
+        simulation.run(request.seed, &settings, async |target| Ok(play::play(target, &experiment, request, trial, SKU).await?.0))?
     });
     let mut played = played.into_iter().map(|one| one.unwrap_or(Err(SimulationError::Lost.into())));
     let (mut rungs, mut lasted) = (Vec::new(), Duration::ZERO);
@@ -182,7 +181,7 @@ pub fn against<'a, E: Experiment>(target: &'a dyn Target, request: &'a Request) 
         for rung in &request.rungs {
             let mut witnessed = Vec::new();
             for trial in trials(&experiment, request, rung, clock) {
-                let sku = format!("LAB-{}-{}-{}", request.seed, rung.name, target.now().millis());
+                let sku = format!("LAMP-{}", target.now().millis());
                 let played = play::play(target, &experiment, request, &trial, &sku).await;
                 // Whatever became of the run, the system goes back to the remedied rung.
                 let reverted = target.set_rung(request.scenario.name, remedied).await;
@@ -219,7 +218,7 @@ pub fn keep<E: Experiment>(simulation: &Simulation, request: &Request) -> Result
     let trial = experiment.trials(rung, clock).into_iter().next().ok_or(SimulationError::Lost)?;
     let settings = experiment.settings(&trial)?;
     let (played, recording) = simulation.record(request.seed, &settings, async |target| -> Result<_, LabError> {
-        let (witnessed, exports) = play::play(target, &experiment, request, &trial, experiment.sku()).await?;
+        let (witnessed, exports) = play::play(target, &experiment, request, &trial, SKU).await?;
         Ok((witnessed, exports, bundle::events(target).await?))
     })?;
     let (witnessed, exports, events) = played?;

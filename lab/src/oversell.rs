@@ -200,10 +200,6 @@ impl Experiment for Oversell {
         Box::pin(async { must_hold_for(target, whole_seconds("ttl_seconds", self.plan.ttl)?).await })
     }
 
-    fn sku(&self) -> &'static str {
-        "LAB-OVERSELL"
-    }
-
     fn stock(&self) -> (i64, i64) {
         (self.plan.stock, self.plan.unit_price_minor)
     }
@@ -258,7 +254,7 @@ impl Experiment for Oversell {
 /// a hold that is given back at once.
 async fn must_hold_for(target: &dyn Target, seconds: i64) -> Result<(), LabError> {
     let millis = target.now().millis();
-    let sku = format!("LAB-PROBE-{millis}");
+    let sku = format!("PROBE-{millis}");
     let ids = Ids::new(Clock::real(), Chance::seeded(millis.unsigned_abs()), "lab", 0);
     let delta = json!({"sku": sku, "warehouse": WAREHOUSE, "delta": 1, "reason": "a probe"});
     target.must(target::Request::post("/inventory/adjust", delta)).await?;

@@ -255,10 +255,6 @@ impl Experiment for Silence {
         ))
     }
 
-    fn sku(&self) -> &'static str {
-        "LAB-SILENCE"
-    }
-
     fn stock(&self) -> (i64, i64) {
         (self.buyers.len() as i64, self.plan.unit_price_minor)
     }

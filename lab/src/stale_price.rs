@@ -184,7 +184,7 @@ impl Experiment for StalePrice {
     /// Whether in a running system a quote holds for as long as the scenario needs it. That is a setting which no call changes.
     fn must_fit<'a>(&'a self, target: &'a dyn Target) -> BoxFuture<'a, Result<(), LabError>> {
         Box::pin(async move {
-            let sku = format!("LAB-PROBE-{}", target.now().millis());
+            let sku = format!("PROBE-{}", target.now().millis());
             Self::price(target, &sku, self.plan.unit_price_minor).await?;
             let before = target.now();
             let quote = target.must(target::Request::get(format!("/pricing/{sku}?currency=USD"))).await?;
@@ -201,10 +201,6 @@ impl Experiment for StalePrice {
                 needed.as_secs()
             )))
         })
-    }
-
-    fn sku(&self) -> &'static str {
-        "LAB-STALE-PRICE"
     }
 
     fn stock(&self) -> (i64, i64) {

@@ -17,7 +17,7 @@ use platform::{Clock, Tasks};
 use serde_json::{Value as Json, json};
 
 /// In names, e-mail addresses, telephone numbers, streets, towns, notes and the names of cards.
-const PERSONAL: [&str; 7] = ["Quagmire", "zq.marker", "5550142857", "Xanthippe", "Zebulon", "Marzipan", "tok_slow_77"];
+const PERSONAL: [&str; 7] = ["Quagmire", "zq.marker", "5550142857", "Xanthippe", "Zebulon", "Marzipan", "tok_slow_1"];
 /// What signs tokens and links, and what signs callbacks.
 const SIGNING: &str = "marker-of-the-signing-secret-0123456789";
 const CALLBACKS: &str = "marker-of-the-callback-secret-0123456789";
@@ -97,7 +97,7 @@ async fn lives(client: &Client) -> String {
         let cart = client.must(keyed(Request::post("/carts", opening), &format!("cart-{number}"))).await;
         let cart = cart["id"].as_str().unwrap().to_owned();
         client.must(Request::post(format!("/carts/{cart}/items"), json!({"sku": "MARKED-LAMP", "quantity": 1}))).await;
-        let buying = json!({"cartId": cart, "paymentMethod": {"type": "card", "token": "tok_slow_77"}, "shippingAddress": address()});
+        let buying = json!({"cartId": cart, "paymentMethod": {"type": "card", "token": "tok_slow_1"}, "shippingAddress": address()});
         last = client.must(keyed(Request::post("/orders?wait=10s", buying), &format!("buy-{number}"))).await["id"]
             .as_str()
             .unwrap()
@@ -134,7 +134,7 @@ async fn lives(client: &Client) -> String {
         client.ask(keyed(Request::post("/customers", broken), "sign-up-broken")).await;
     }
     for (field, wrong) in [("country", json!("Marzipan")), ("postalCode", json!("Xanthippe".repeat(20))), ("line1", json!(["Quagmire"]))] {
-        let mut broken = json!({"cartId": last, "paymentMethod": {"type": "card", "token": "tok_slow_77"}, "shippingAddress": address()});
+        let mut broken = json!({"cartId": last, "paymentMethod": {"type": "card", "token": "tok_slow_1"}, "shippingAddress": address()});
         broken["shippingAddress"][field] = wrong;
         client.is_refused(keyed(Request::post("/orders", broken), "buy-broken")).await;
     }

@@ -81,7 +81,7 @@ async fn baseline<E: Experiment>(target: &dyn Target, stage: &Stage<'_, E>) -> R
     let (sku, (units, unit_price_minor)) = (stage.sku, stage.experiment.stock());
     let price = json!({"unitPrice": {"amount": unit_price_minor, "currency": "USD"}});
     target.must(Request::put(format!("/pricing/books/standard-usd/entries/{sku}"), price)).await?;
-    let delta = json!({"sku": sku, "warehouse": WAREHOUSE, "delta": units, "reason": "stock for a scenario"});
+    let delta = json!({"sku": sku, "warehouse": WAREHOUSE, "delta": units, "reason": "received"});
     target.must(Request::post("/inventory/adjust", delta)).await?;
     Ok(())
 }

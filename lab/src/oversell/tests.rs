@@ -137,7 +137,7 @@ fn whole_run(case: &Case) -> Run {
             if predicted.oversold > 0 {
                 run.measured.damaged.push(Damage {
                     order_id: "019b8b45-0000-7000-8000-000000000001".into(),
-                    sku: "LAB-OVERSELL".into(),
+                    sku: "LAMP-1".into(),
                     units: 1,
                     money_minor: 1_999,
                     hold_expired_at: Some(run.began),
@@ -216,7 +216,7 @@ fn a_record_is_written_with_its_damaged_rows() {
     let written = crate::record::write(folder.path(), &telling.record, &telling.damage).unwrap();
     assert_eq!(written.damaged, folder.path().join("oversell-42/damaged.csv"));
     let csv = std::fs::read_to_string(&written.damaged).unwrap();
-    let row = "019b8b45-0000-7000-8000-000000000001,LAB-OVERSELL,1,1999,2026-01-05T00:00:00.000000Z,";
+    let row = "019b8b45-0000-7000-8000-000000000001,LAMP-1,1,1999,2026-01-05T00:00:00.000000Z,";
     assert_eq!(csv.lines().collect::<Vec<_>>(), ["order_id,sku,units,money_minor,hold_expired_at,paid_at", row]);
     let record: Json = serde_json::from_str(&std::fs::read_to_string(&written.record).unwrap()).unwrap();
     assert_eq!(record["format"], "crashcart.incident/1");

@@ -13,7 +13,7 @@ fn witnessed(figures: Figures, broken: &[Invariant]) -> Witnessed<Measured> {
     let began = Timestamp::from_seconds(1_767_571_200);
     let damaged = (0..figures.primary()).map(|number| Damage {
         order_id: format!("order-{number}"),
-        sku: "LAB-SILENCE".into(),
+        sku: "LAMP-1".into(),
         units: 1,
         money_minor: TOTAL,
         hold_expired_at: None,

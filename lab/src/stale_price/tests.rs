@@ -11,7 +11,7 @@ fn witnessed(figures: Figures, broken: &[Invariant]) -> Witnessed<Measured> {
     let began = Timestamp::from_seconds(1_767_571_200);
     let damaged = (0..figures.ended_quotes_charged).map(|number| Damage {
         order_id: format!("order-{number}"),
-        sku: "LAB-STALE-PRICE".into(),
+        sku: "LAMP-1".into(),
         units: 1,
         money_minor: 500,
         hold_expired_at: None,
