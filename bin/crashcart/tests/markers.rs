@@ -127,7 +127,6 @@ async fn lives(client: &Client) -> String {
         ("phone", json!("call 5550142857")),
         ("region", json!("Quagmire")),
         ("addresses", json!("Xanthippe Boulevard 3")),
-        ("Zebulon", json!(1)),
     ] {
         let mut broken = person();
         broken[field] = wrong;
@@ -212,12 +211,12 @@ async fn no_marker_leaves_the_stores_in_logs_events_traces_metrics_or_errors() {
         ("errors", taken(refusals), "urn:crashcart"),
         ("metrics", metrics, "orders"),
     ];
+    let mut found = Vec::new();
     for (name, bytes, known) in heaps {
         assert!(holds(&bytes, known), "the {name} were looked through, and `{known}` was not there");
-        for marker in markers() {
-            assert!(!holds(&bytes, marker), "`{marker}` stands in the {name}: {}", around(&bytes, marker));
-        }
+        found.extend(markers().filter(|marker| holds(&bytes, marker)).map(|marker| format!("{name}: …{}…", around(&bytes, marker))));
     }
+    assert_eq!(found, Vec::<String>::new());
 }
 
 fn place(bytes: &[u8], text: &str) -> Option<usize> {
