@@ -1,9 +1,10 @@
 //! The statistics of the lab (`make lab-statistics`): many seeds of each scenario with the default knobs. They take minutes in a release build, so
 //! they are not among the tests that run by themselves.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "what a test cannot go on without is a failed test")]
 
 use crashcart::registry::SIMULATION;
 use lab::{
-    scenario::{Request, Twins, find},
+    scenario::{Request, Run, Twins, find},
     target::simulation::on_threads,
     verdict::Verdict,
 };
@@ -16,19 +17,24 @@ fn seeds() -> u64 {
     std::env::var("LAB_SEEDS").ok().and_then(|number| number.parse().ok()).unwrap_or(SEEDS)
 }
 
+/// A run of each of so many seeds, with the twins of the rungs that break something.
+fn runs(scenario: &str, count: u64) -> Vec<(u64, Run)> {
+    let seeds: Vec<u64> = (1..=count).collect();
+    let runs = on_threads(2, &seeds, |seed| {
+        let mut request = Request::new(find(scenario).unwrap(), *seed);
+        request.threads = 1;
+        request.with_twins(Twins::Vulnerable).simulate(&SIMULATION).unwrap()
+    });
+    let whole = |(seed, run): (u64, Option<Run>)| (seed, run.unwrap_or_else(|| panic!("{scenario}, seed {seed} panicked")));
+    seeds.into_iter().zip(runs).map(whole).collect()
+}
+
 #[test]
 #[ignore = "minutes in a release build: make lab-statistics"]
 fn over_many_seeds_every_rung_equals_its_model() {
     let count = seeds();
-    let seeds: Vec<u64> = (1..=count).collect();
-    let runs = on_threads(2, &seeds, |seed| {
-        let mut request = Request::new(find("oversell").unwrap(), *seed);
-        request.threads = 1;
-        request.with_twins(Twins::Vulnerable).simulate(&SIMULATION).unwrap()
-    });
     let (mut reproduced, mut oversold) = (0, Vec::new());
-    for (seed, run) in seeds.iter().zip(runs) {
-        let run = run.unwrap_or_else(|| panic!("seed {seed} panicked"));
+    for (seed, run) in runs("oversell", count) {
         for rung in &run.rungs {
             assert_eq!(rung.figures, rung.predicted, "seed {seed}, {}: the model and the run differ; {:?}", rung.rung.name, rung.reasons);
             let twins = rung.twins.as_deref().unwrap_or_default();
@@ -53,16 +59,9 @@ fn over_many_seeds_every_rung_equals_its_model() {
 #[ignore = "minutes in a release build: make lab-statistics"]
 fn over_many_seeds_a_silent_provider_does_what_its_ladders_declare() {
     let count = seeds();
-    let seeds: Vec<u64> = (1..=count).collect();
     for name in ["psp-timeout", "late-capture", "double-charge"] {
-        let runs = on_threads(2, &seeds, |seed| {
-            let mut request = Request::new(find(name).unwrap(), *seed);
-            request.threads = 1;
-            request.with_twins(Twins::Vulnerable).simulate(&SIMULATION).unwrap()
-        });
         let (mut damaged, mut displaced) = (Vec::new(), 0);
-        for (seed, run) in seeds.iter().zip(runs) {
-            let run = run.unwrap_or_else(|| panic!("{name}, seed {seed} panicked"));
+        for (seed, run) in runs(name, count) {
             for rung in &run.rungs {
                 assert_eq!(rung.reasons, Vec::<String>::new(), "{name}, seed {seed}, {}", rung.rung.name);
                 displaced += u64::from(rung.verdict == Verdict::Displaced);
@@ -81,15 +80,8 @@ fn over_many_seeds_a_silent_provider_does_what_its_ladders_declare() {
 #[ignore = "minutes in a release build: make lab-statistics"]
 fn over_many_seeds_a_stale_price_equals_its_model() {
     let count = seeds();
-    let seeds: Vec<u64> = (1..=count).collect();
-    let runs = on_threads(2, &seeds, |seed| {
-        let mut request = Request::new(find("stale-price").unwrap(), *seed);
-        request.threads = 1;
-        request.with_twins(Twins::Vulnerable).simulate(&SIMULATION).unwrap()
-    });
     let mut at_risk = Vec::new();
-    for (seed, run) in seeds.iter().zip(runs) {
-        let run = run.unwrap_or_else(|| panic!("seed {seed} panicked"));
+    for (seed, run) in runs("stale-price", count) {
         for rung in &run.rungs {
             assert_eq!(rung.reasons, Vec::<String>::new(), "seed {seed}, {}", rung.rung.name);
             assert_eq!(rung.figures, rung.predicted, "seed {seed}, {}: the model and the run differ", rung.rung.name);
@@ -111,15 +103,8 @@ fn over_many_seeds_a_stale_price_equals_its_model() {
 #[ignore = "minutes in a release build: make lab-statistics"]
 fn over_many_seeds_a_dual_write_equals_its_model() {
     let count = seeds();
-    let seeds: Vec<u64> = (1..=count).collect();
-    let runs = on_threads(2, &seeds, |seed| {
-        let mut request = Request::new(find("dual-write").unwrap(), *seed);
-        request.threads = 1;
-        request.with_twins(Twins::Vulnerable).simulate(&SIMULATION).unwrap()
-    });
     let mut lost = Vec::new();
-    for (seed, run) in seeds.iter().zip(runs) {
-        let run = run.unwrap_or_else(|| panic!("seed {seed} panicked"));
+    for (seed, run) in runs("dual-write", count) {
         for rung in &run.rungs {
             assert_eq!(rung.reasons, Vec::<String>::new(), "seed {seed}, {}", rung.rung.name);
             assert_eq!(rung.figures, rung.predicted, "seed {seed}, {}: the model and the run differ", rung.rung.name);
