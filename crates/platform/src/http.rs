@@ -4,6 +4,7 @@
 
 pub mod answer;
 pub mod extract;
+mod json;
 pub mod layer;
 pub mod page;
 

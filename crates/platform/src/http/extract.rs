@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use serde_path_to_error::Segment;
 use sha2::{Digest, Sha256};
 
+use super::json::Json;
 use crate::{
     auth::caller::Admitted,
     idempotency::Key,
@@ -85,25 +86,19 @@ pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let text = std::str::from_utf8(bytes).map_err(|error| {
         Problem::new(&kinds::UNREADABLE).detail(format!("The body is not UTF-8: byte {} is wrong.", error.valid_up_to()))
     })?;
-    // To serde a list of the fields' values is a struct too. To the document it is not.
-    if text.trim_start().starts_with('[') && serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok() {
-        return Err(Problem::invalid("#", "must be an object, and a list was sent"));
-    }
     let mut reader = serde_json::Deserializer::from_str(text);
-    let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+    let sent: Json = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let pointer = pointer(error.path());
         let inner = error.into_inner();
-        if inner.is_data() {
+        // To serde_json one nesting too many is bad syntax. To the caller it is not.
+        if inner.is_data() || serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok() {
             Problem::invalid(pointer, sentence(&inner))
-        } else if serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok() {
-            // To serde_json a second key where one names a variant, or one nesting too many, is bad syntax. To the caller it is not.
-            Problem::invalid(pointer, format!("does not have the shape that is asked for ({})", sentence(&inner)))
         } else {
             Problem::new(&kinds::UNREADABLE).detail(format!("The body is not JSON: {inner}."))
         }
     })?;
     reader.end().map_err(|error| Problem::new(&kinds::UNREADABLE).detail(format!("The body goes on after its JSON: {error}.")))?;
-    Ok(value)
+    serde_path_to_error::deserialize(sent).map_err(|error| Problem::invalid(pointer(error.path()), sentence(error.inner())))
 }
 
 /// What is wrong, without the line and column that the pointer makes superfluous.
@@ -338,7 +333,9 @@ mod tests {
         assert_eq!(refused(r#"{"items": [], "more": 1}"#).0, 422);
         assert_eq!(refused(r#"{"items": [], "items": []}"#).0, 422, "a duplicate key");
         assert_eq!(refused(r#"{"items": [{"sku": "A", "quantity": 99999999999999999999}]}"#).0, 422);
-        assert_eq!(refused("[[]]"), (422, "# must be an object, and a list was sent".into()));
+        assert_eq!(refused("[[]]"), (422, "# invalid type: sequence, expected an object".into()));
+        assert_eq!(refused(r#"{"items": [["A", 1]]}"#), (422, "#/items/0 invalid type: sequence, expected an object".into()));
+        assert_eq!(refused(r#"{"items": [{"sku": "A", "quantity": 1, "quantity": 2}]}"#).1, "#/items/0 the key `quantity` is given twice");
         assert_eq!(refused("[[]").0, 400);
         assert_eq!(refused(r#"{"items": "#).0, 400);
         assert_eq!(refused(r#"{"items": []} x"#).0, 400);
