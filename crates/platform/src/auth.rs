@@ -11,7 +11,7 @@ mod signature;
 use std::{collections::BTreeSet, time::Duration};
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
-pub use caller::Caller;
+pub use caller::{Caller, session_digest};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, errors::ErrorKind};
 pub use secret::{EmptySecret, Secret};
 use serde::{Deserialize, Serialize};

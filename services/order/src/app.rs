@@ -10,6 +10,7 @@ use order_api::{
 use payment_api::Payments;
 use platform::{
     Clock, Ids,
+    auth::session_digest,
     db::{Db, Tx},
     http::Answer,
     idempotency::{Idempotency, Key},
@@ -177,6 +178,7 @@ impl App {
             id,
             cart_id: cart.id,
             customer_id: cart.customer_id,
+            guest_session: cart.customer_id.is_none().then(|| session_digest(&cart.session_token)),
             region: cart.region,
             currency: cart.currency,
             status: OrderStatus::Pending,
@@ -210,6 +212,11 @@ impl App {
                 view(tx, &order).await
             })
             .await
+    }
+
+    /// The digest of the session's token, of an order without a customer.
+    pub async fn guest_session(&self, id: OrderId) -> Result<Option<String>, OrderError> {
+        self.db.read(async |tx: &mut Tx<'_>| Ok(store::head(tx, id).await?.and_then(|order| order.guest_session))).await
     }
 
     /// A customer's orders, the newest first.

@@ -11,6 +11,8 @@ pub struct Order {
     pub id: OrderId,
     pub cart_id: CartId,
     pub customer_id: Option<CustomerId>,
+    /// Of an order without a customer: the digest of the token of the shopping session that it came from.
+    pub guest_session: Option<String>,
     pub region: Region,
     pub currency: Currency,
     pub status: OrderStatus,
@@ -113,6 +115,7 @@ pub(crate) mod tests {
             id: OrderId(Uuid::from_u128(1)),
             cart_id: CartId(Uuid::from_u128(2)),
             customer_id: None,
+            guest_session: None,
             region: Region::Us,
             currency: Currency::Usd,
             status: OrderStatus::Pending,

@@ -110,9 +110,18 @@ async fn list(State(app): State<App>, caller: Caller, Query(query): Query<ListQu
     Answer::ok(&Page { items: page.items.into_iter().map(|(_, order)| order).collect(), next_cursor: page.next_cursor })
 }
 
+/// 404 for an order that is not the caller's: a customer's is the customer's, a guest's is whose who shows the token of its session.
+async fn own(app: &App, caller: &Caller, id: OrderId, owner: Option<CustomerId>) -> Result<(), OrderError> {
+    if owner.is_none() && caller.is_bounded() && app.guest_session(id).await?.is_some_and(|digest| caller.shows_session_of(&digest)) {
+        return Ok(());
+    }
+    caller.must_own(owner, || OrderError::Unknown(id))
+}
+
 /// One order, with its lines and its timeline
 #[utoipa::path(
-    get, path = "/orders/{id}", tag = "orders", params(("id" = OrderId, Path, description = "The order's id")),
+    get, path = "/orders/{id}", tag = "orders",
+    params(("id" = OrderId, Path, description = "The order's id"), ("X-Session-Token" = Option<String>, Header, description = "A guest's, where requests need a token")),
     responses(
         (status = 200, description = "The order", body = Order),
         (status = "4XX", description = "Refused", body = Problem, content_type = "application/problem+json"),
@@ -121,7 +130,7 @@ async fn list(State(app): State<App>, caller: Caller, Query(query): Query<ListQu
 )]
 async fn get(State(app): State<App>, caller: Caller, Path(id): Path<OrderId>) -> Result<Answer, Problem> {
     let order = app.get(id).await?;
-    caller.must_own(order.customer_id, || OrderError::Unknown(id))?;
+    own(&app, &caller, id, order.customer_id).await?;
     Ok(Answer::ok(&order)?.version(order.version))
 }
 
@@ -130,7 +139,11 @@ async fn get(State(app): State<App>, caller: Caller, Path(id): Path<OrderId>) ->
 /// Its stock goes back and its money too, whatever had happened by then. 409 where it can no longer be cancelled.
 #[utoipa::path(
     post, path = "/orders/{id}/cancel", tag = "orders",
-    params(("id" = OrderId, Path, description = "The order's id"), ("Idempotency-Key" = Option<String>, Header, description = "The same key is answered the same")),
+    params(
+        ("id" = OrderId, Path, description = "The order's id"),
+        ("Idempotency-Key" = Option<String>, Header, description = "The same key is answered the same"),
+        ("X-Session-Token" = Option<String>, Header, description = "A guest's, where requests need a token"),
+    ),
     request_body = CancelOrder,
     responses(
         (status = 200, description = "The order", body = Order),
@@ -140,7 +153,7 @@ async fn get(State(app): State<App>, caller: Caller, Path(id): Path<OrderId>) ->
 )]
 async fn cancel(State(app): State<App>, caller: Caller, Path(id): Path<OrderId>, command: Command<CancelOrder>) -> Result<Answer, Problem> {
     if caller.is_bounded() {
-        caller.must_own(app.get(id).await?.customer_id, || OrderError::Unknown(id))?;
+        own(&app, &caller, id, app.get(id).await?.customer_id).await?;
     }
     let note = command.body.reason.map(String::from);
     Ok(app.cancel(id, note, command.key, CANCEL_WAIT).await?)

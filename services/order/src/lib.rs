@@ -35,7 +35,7 @@ pub const MANIFEST: Manifest = Manifest {
 fn all_migrations() -> Vec<Migration> {
     let mut all = migrations![(1, "0001_orders")];
     all.push(saga::migration(2, checkout::TABLE));
-    all.extend(migrations![(3, "0003_erasures")]);
+    all.extend(migrations![(3, "0003_erasures"), (4, "0004_guests")]);
     all
 }
 

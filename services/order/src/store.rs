@@ -9,7 +9,7 @@ use types::{CartId, Currency, CustomerId, Money, OrderId, PaymentId, Timestamp};
 
 use crate::domain::{Order, Totals};
 
-const COLUMNS: &str = "id, cart_id, customer_id, region, currency, status, subtotal, discounts, tax, shipping, total, payment_id, \
+const COLUMNS: &str = "id, cart_id, customer_id, guest_session, region, currency, status, subtotal, discounts, tax, shipping, total, payment_id, \
                        payment_status, shipping_address, cancel_note, request_token, version, created_at, updated_at";
 
 /// An order without its lines.
@@ -22,6 +22,7 @@ impl FromRow for Head {
             id: row.id("id")?,
             cart_id: row.id("cart_id")?,
             customer_id: row.optional_id("customer_id")?,
+            guest_session: row.get("guest_session")?,
             region: types::Region::from_code(&row.get::<String>("region")?).unwrap_or(types::Region::Us),
             currency: row.parse("currency")?,
             status: row.parse("status")?,
@@ -66,13 +67,14 @@ pub async fn insert(tx: &mut Tx<'_>, order: &Order, told: &OrderStatusChanged) -
     let address = order.shipping_address.as_ref().and_then(|address| serde_json::to_string(address).ok());
     let totals = order.totals;
     tx.execute(
-        "INSERT INTO orders (id, cart_id, customer_id, region, currency, status, subtotal, discounts, tax, shipping, total, shipping_address,
-         request_token, version, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
+        "INSERT INTO orders (id, cart_id, customer_id, guest_session, region, currency, status, subtotal, discounts, tax, shipping, total,
+         shipping_address, request_token, version, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
          CASE WHEN EXISTS (SELECT 1 FROM erased_customers WHERE customer_id = ?) THEN NULL ELSE ? END, ?, ?, ?, ?)",
         values![
             order.id,
             order.cart_id,
             order.customer_id,
+            order.guest_session.clone(),
             order.region,
             order.currency,
             order.status.as_str(),

@@ -73,8 +73,7 @@ fn access_table(world: &World) -> Result<String, Failure> {
                 let method: http::Method = name.parse().map_err(|_| Failure::failed(format!("{name} is no method")))?;
                 let open = access.is_open(&method, route);
                 let cell = |may: bool| if may { " yes |" } else { " |" };
-                let cells: String =
-                    roles.iter().map(|role| cell(open || access.admits(&method, route, &BTreeSet::from([*role])))).collect();
+                let cells: String = roles.iter().map(|role| cell(access.admits(&method, route, &BTreeSet::from([*role])))).collect();
                 text += &format!("| `{name} {route}` |{}{cells}\n", cell(open));
             }
         }

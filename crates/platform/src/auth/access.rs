@@ -23,8 +23,22 @@ pub struct Access(Arc<BTreeMap<String, Allowed>>);
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(untagged)]
 enum Allowed {
-    Roles(BTreeSet<Role>),
+    These(BTreeSet<Who>),
     Word(Word),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(untagged)]
+enum Who {
+    Role(Role),
+    Other(Other),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+enum Other {
+    /// Who shows no token. Who shows one is asked for its role all the same.
+    Guest,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -59,7 +73,11 @@ impl Access {
     /// Whether this may be called without a token.
     #[must_use]
     pub fn is_open(&self, method: &Method, route: &str) -> bool {
-        self.allowed(method, route) == Some(&Allowed::Word(Word::Open))
+        match self.allowed(method, route) {
+            Some(Allowed::Word(word)) => *word == Word::Open,
+            Some(Allowed::These(allowed)) => allowed.contains(&Who::Other(Other::Guest)),
+            None => false,
+        }
     }
 
     /// Whether whoever has one of these roles may call this.
@@ -69,7 +87,7 @@ impl Access {
             || roles.contains(&Role::Service)
             || match self.allowed(method, route) {
                 Some(Allowed::Word(_)) => true,
-                Some(Allowed::Roles(allowed)) => !allowed.is_disjoint(roles),
+                Some(Allowed::These(allowed)) => roles.iter().any(|role| allowed.contains(&Who::Role(*role))),
                 None => false,
             }
     }
@@ -121,6 +139,7 @@ mod tests {
         let keys = Keys::new(&Secret::new("a secret of thirty-two bytes or more").unwrap(), Clock::real()).unwrap();
         let table = r#"
             "GET /orders/{id}" = ["CUSTOMER", "AGENT"]
+            "POST /carts" = ["GUEST", "CUSTOMER"]
             "POST /callback" = "open"
             "GET /products" = "any"
         "#;
@@ -146,6 +165,10 @@ mod tests {
         assert_eq!(asked(&guard, get, "/products", Some(Role::Analyst)), 200);
         assert_eq!(asked(&guard, &Method::POST, "/callback", None), 200);
         assert_eq!(asked(&guard, &Method::POST, "/callback", Some(Role::Analyst)), 200);
+        let post = &Method::POST;
+        assert_eq!(asked(&guard, post, "/carts", None), 200);
+        assert_eq!(asked(&guard, post, "/carts", Some(Role::Customer)), 200);
+        assert_eq!(asked(&guard, post, "/carts", Some(Role::Analyst)), 403, "a guest may, and who shows a token is asked for its role");
         assert_eq!(asked(&guard, get, "/health", None), 200);
         assert_eq!(asked(&guard, get, "/new", Some(Role::Customer)), 403, "what is not in the table is refused");
         assert_eq!(asked(&guard, get, "/new", Some(Role::Operator)), 200);

@@ -8,6 +8,7 @@ use std::convert::Infallible;
 
 use axum::extract::FromRequestParts;
 use http::{HeaderMap, request::Parts};
+use sha2::{Digest, Sha256};
 use types::CustomerId;
 
 use super::{Claims, Role};
@@ -93,6 +94,18 @@ impl Caller {
     pub fn shows_session(&self, token: &str) -> bool {
         self.session_token.as_deref() == Some(token)
     }
+
+    /// Whether the caller has shown the token of which this is the [`session_digest`].
+    #[must_use]
+    pub fn shows_session_of(&self, digest: &str) -> bool {
+        self.session_token.as_deref().is_some_and(|token| session_digest(token) == digest)
+    }
+}
+
+/// What is kept of a session's token wherever it only has to be known again: whoever reads that store cannot act in the session's name.
+#[must_use]
+pub fn session_digest(token: &str) -> String {
+    hex::encode(Sha256::digest(token))
 }
 
 impl<S: Sync> FromRequestParts<S> for Caller {
@@ -153,5 +166,7 @@ mod tests {
         let headers = [(SESSION_HEADER, "browser-1")].map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
         let caller = Caller::new(Some(&Admitted::of(None)), &headers.into_iter().collect());
         assert!(caller.shows_session("browser-1") && !caller.shows_session("browser-2") && !caller.shows_session(""));
+        assert!(caller.shows_session_of(&session_digest("browser-1")));
+        assert!(!caller.shows_session_of(&session_digest("browser-2")) && !caller.shows_session_of("browser-1"));
     }
 }

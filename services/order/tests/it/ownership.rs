@@ -63,6 +63,46 @@ async fn a_customer_sees_and_changes_its_own_orders_and_nobody_elses() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_guest_has_the_order_whose_session_it_shows() {
+    let (stage, _) = guarded(Script::default()).await;
+    let agent = stage.bearer("agent-7", &[Role::Agent]);
+    let made = post(&stage, "/orders?wait=10s", &body(cart_of(1), "tok_ok"), &agent, "k").await;
+    assert_eq!(made.status, StatusCode::CREATED, "{}", made.json());
+    let path = format!("/orders/{}", made.view::<Order>().id);
+    let asked = async |method: Method, path: &str, headers: &[(&'static str, &str)]| {
+        let body = (method == Method::POST).then(|| json!({}));
+        stage.send(method, path, body.as_ref(), headers).await
+    };
+
+    // The neighbours' cart is of the session "s".
+    let unknown = as_unknown(&asked(Method::GET, &format!("/orders/{STRANGER}"), &[("x-session-token", "s")]).await);
+    assert_eq!(unknown.0, 404);
+    let digest = platform::auth::session_digest("s");
+    let customer = stage.bearer(CUSTOMER, &[Role::Customer]);
+    for headers in
+        [vec![], vec![("x-session-token", "t")], vec![("x-session-token", digest.as_str())], vec![("authorization", customer.as_str())]]
+    {
+        assert_eq!(as_unknown(&asked(Method::GET, &path, &headers).await), unknown, "as if it were not there: {headers:?}");
+        let cancel = format!("{path}/cancel");
+        assert_eq!(as_unknown(&asked(Method::POST, &cancel, &headers).await), unknown, "{headers:?}");
+    }
+    let shown = asked(Method::GET, &path, &[("x-session-token", "s")]).await;
+    assert_eq!(shown.view::<Order>().status, OrderStatus::FulfilledReady, "nothing was cancelled");
+    let cancelled = asked(Method::POST, &format!("{path}/cancel"), &[("x-session-token", "s"), ("idempotency-key", "c")]).await;
+    assert_eq!(cancelled.view::<Order>().status, OrderStatus::Cancelled);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_customers_order_is_not_its_sessions() {
+    let (stage, _) = guarded(Script { customer: true, ..Script::default() }).await;
+    let own = stage.bearer(CUSTOMER, &[Role::Customer]);
+    let made = post(&stage, "/orders?wait=10s", &body(cart_of(1), "tok_ok"), &own, "k").await;
+    let path = format!("/orders/{}", made.view::<Order>().id);
+    assert_eq!(stage.send(Method::GET, &path, None::<&Json>, &[("x-session-token", "s")]).await.status, StatusCode::NOT_FOUND);
+    assert_eq!(get(&stage, &path, &own).await.status, StatusCode::OK);
+}
+
+#[tokio::test(start_paused = true)]
 async fn nobody_orders_what_is_in_somebody_elses_cart() {
     for (script, subject) in [
         (Script { customer: true, ..Script::default() }, STRANGER),
