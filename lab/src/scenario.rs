@@ -10,6 +10,7 @@ use crate::{
     dual_write,
     experiment::Kept,
     facts::FactsError,
+    hot_sku,
     invariants::{Breach, Invariant},
     knob::{Knob, KnobError, Knobs},
     oversell,
@@ -27,6 +28,7 @@ pub const SCENARIOS: &[&Scenario] = &[
     &silence::DOUBLE_CHARGE,
     &stale_price::SCENARIO,
     &dual_write::SCENARIO,
+    &hot_sku::SCENARIO,
 ];
 
 /// The scenario of this name.
@@ -324,7 +326,7 @@ mod tests {
         assert_eq!(request().on_rungs(["R9"]).unwrap_err().to_string(), "`R9` is no rung of oversell; there are R0, R1, R1b, R2, R3");
         assert_eq!(
             find("oversel").unwrap_err().to_string(),
-            "there is no scenario `oversel`; there are oversell, psp-timeout, late-capture, double-charge, stale-price, dual-write"
+            "there is no scenario `oversel`; there are oversell, psp-timeout, late-capture, double-charge, stale-price, dual-write, hot-sku"
         );
         assert!(request().with_knobs(["stock=0"]).is_err());
         assert_eq!(request().with_knobs(["stock=5"]).unwrap().knobs.whole("stock"), 5);

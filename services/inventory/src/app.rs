@@ -1,6 +1,6 @@
 //! The use cases: what is asked of the store, what is decided, and what the caller is shown.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use inventory_api::{Adjust, Claim, Extend, Release, Reservation as View, ReservationStatus, Reserve, Stock};
 use platform::{
@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 use types::{EventId, OrderId, ReservationId, Sku};
 
 use crate::{
-    config::{Config, Hold},
+    config::{Config, Hold, ReserveBy},
     domain::{
         Changes, Place, Refusal, Reservation, State,
         steps::{self, Ask, Correction},
@@ -70,6 +70,10 @@ impl App {
             nearest: config.nearest(request.warehouse.as_ref(), request.region),
             items: checked(request.items)?,
         };
+        let seen = match config.reserve_by {
+            ReserveBy::ConditionalWrite => None,
+            ReserveBy::LookThenTake => Some(self.look(&ask).await?),
+        };
         let operation = Operation {
             skus: ask.items.iter().map(|item| item.sku.clone()).collect(),
             reservation: Some(Find::Order(ask.order_id)),
@@ -77,9 +81,18 @@ impl App {
                 let view = shown(state)?;
                 Answer::created(format!("/inventory/reservations/{}", view.reservation_id), &view)
             }),
-            ..self.operation(once(key), &config, move |state| steps::reserve(state, &ask))
+            ..self.operation(once(key), &config, move |state| steps::reserve_as_seen(state, seen.as_ref().unwrap_or(state), &ask))
         };
         self.run("reserve", operation).await
+    }
+
+    /// What is free now of what is asked for.
+    async fn look(&self, ask: &Ask) -> Result<State, InventoryError> {
+        let mut shelves = BTreeMap::new();
+        for item in &ask.items {
+            shelves.extend(self.store.stock_of(&item.sku).await?);
+        }
+        Ok(State { now: self.clock.now(), shelves, reservation: None, next_token: 0 })
     }
 
     /// Turns a live hold into a claim.

@@ -1,11 +1,12 @@
-//! The settings of inventory-service, section `[inventory]`, and its place on the oversell ladder.
+//! The settings of inventory-service, section `[inventory]`, and its places on the ladders of `oversell` and `hot-sku`.
 
 use platform::settings::Section;
 use serde::Deserialize;
 use types::{Region, Sku};
 
-/// The scenario on whose ladder these settings stand.
+/// The scenarios on whose ladders these settings stand.
 pub const OVERSELL: &str = "oversell";
+pub const HOT_SKU: &str = "hot-sku";
 
 /// What a hold is, and how it ends when nobody ends it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -18,11 +19,23 @@ pub enum Hold {
     Ttl,
 }
 
+/// How a hold finds out whether there is anything left to hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ReserveBy {
+    /// One write looks and takes: it takes nothing that is not there (R1).
+    ConditionalWrite,
+    /// A read looks, and a write that trusts it takes. Whoever looks before another's write has come through sees the same unit (R0).
+    LookThenTake,
+}
+
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// What a hold is: `fenced`, or `ttl` (the behaviour that oversells).
     pub hold: Hold,
+    /// How a hold is made: `conditional-write`, or `look-then-take` (the behaviour that oversells what many want at once).
+    pub reserve_by: ReserveBy,
     /// How long a hold lasts when the request does not say.
     pub reservation_ttl_seconds: u32,
     /// The longest that a hold may be asked for or extended to, from now.
@@ -67,6 +80,16 @@ impl Config {
         Ok(())
     }
 
+    /// Takes a rung of the ladder of `hot-sku`.
+    pub fn stand_on_hot_sku(&mut self, rung: &str) -> Result<(), String> {
+        self.reserve_by = match rung {
+            "R0" => ReserveBy::LookThenTake,
+            "R1" => ReserveBy::ConditionalWrite,
+            other => return Err(format!("`{other}` is no rung of {HOT_SKU}; there are R0, R1")),
+        };
+        Ok(())
+    }
+
     /// The warehouses in the order in which they are asked: the one that was named, then the nearest first.
     #[must_use]
     pub fn nearest(&self, asked: Option<&Sku>, region: Option<Region>) -> Vec<Sku> {
@@ -87,6 +110,7 @@ mod tests {
         let names = |names: &[&str]| names.iter().map(|name| Sku::new(*name).unwrap()).collect();
         Config {
             hold: Hold::Fenced,
+            reserve_by: ReserveBy::ConditionalWrite,
             reservation_ttl_seconds: 600,
             reservation_ttl_max_seconds: 3600,
             warehouses_us: names(&["us-east", "eu-central"]),
@@ -118,6 +142,11 @@ mod tests {
             assert_eq!(config.hold, hold, "{rung}");
         }
         assert!(config.stand_on("R4").unwrap_err().contains("R1b"));
+        for (rung, way) in [("R0", ReserveBy::LookThenTake), ("R1", ReserveBy::ConditionalWrite)] {
+            config.stand_on_hot_sku(rung).unwrap();
+            assert_eq!(config.reserve_by, way, "{rung}");
+        }
+        assert!(config.stand_on_hot_sku("R2").unwrap_err().contains("hot-sku"));
     }
 
     #[test]

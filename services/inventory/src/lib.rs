@@ -50,6 +50,9 @@ async fn build(env: Env) -> Result<Service, BuildError> {
         consumers: consumers::all(&env, &app)?,
         background: tasks::all(&app),
         audit: audit::collections(&env.db(), env.clock, config.clone()),
-        rungs: vec![config.switch(config::OVERSELL, config::Config::stand_on)],
+        rungs: vec![
+            config.switch(config::OVERSELL, config::Config::stand_on),
+            config.switch(config::HOT_SKU, config::Config::stand_on_hot_sku),
+        ],
     })
 }

@@ -34,6 +34,11 @@ pub struct Correction {
 
 /// Holds everything that is asked for. While the order has a reservation that stands, that is the answer.
 pub fn reserve(state: &State, ask: &Ask) -> Result<Changes, Refusal> {
+    reserve_as_seen(state, state, ask)
+}
+
+/// The same, by what was free when somebody looked: whatever has been taken since is taken once more (R0 of `hot-sku`).
+pub fn reserve_as_seen(state: &State, seen: &State, ask: &Ask) -> Result<Changes, Refusal> {
     if let Some(standing) = state.reservation.as_ref().filter(|reservation| reservation.stands()) {
         return if standing.is_for(&ask.items) { Ok(Changes::default()) } else { Err(Refusal::OtherItems(standing.id)) };
     }
@@ -43,7 +48,7 @@ pub fn reserve(state: &State, ask: &Ask) -> Result<Changes, Refusal> {
         order_id: ask.order_id,
         status: ReservationStatus::Held,
         fencing_token: state.next_token,
-        lines: pick(state, &ask.items, &ask.nearest)?,
+        lines: pick(seen, &ask.items, &ask.nearest)?,
         created_at: state.now,
         expires_at,
         held_until: Some(expires_at),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use http::Method;
 use inventory_api::ReservationStatus;
 use order_api::OrderStatus;
+use platform::fault::{Fault, Rule, Scope};
 use serde_json::json;
 
 use crate::{
@@ -133,4 +134,35 @@ async fn a_running_service_takes_another_rung_and_its_books_stay_whole() {
     assert_eq!(inventory.counters("LAMP").await, (10, 0, 0, 10));
     inventory.check_books().await;
     assert_eq!(set("R9").await.status, 422);
+}
+
+/// Two ask for the one unit that there is, while each commit takes half a second.
+async fn two_want_the_last(rung: &str) -> (Inventory, Vec<u16>) {
+    let inventory = Inventory::with(&[("LAMP", US, 1)]).await;
+    inventory.world.set_rung("hot-sku", rung).unwrap();
+    let slow = Fault { rule: Rule::Delay, share: 1.0, millis: 500, scope: Scope::default(), for_seconds: None };
+    inventory.world.faults().set("store.commit", slow).unwrap();
+    let asked = futures::future::join(inventory.ask(order(1), "LAMP", 1), inventory.ask(order(2), "LAMP", 1)).await;
+    inventory.world.faults().clear(None);
+    let mut answers = vec![asked.0.status.as_u16(), asked.1.status.as_u16()];
+    answers.sort_unstable();
+    (inventory, answers)
+}
+
+#[tokio::test(start_paused = true)]
+async fn on_r0_of_hot_sku_whoever_looks_before_the_write_is_through_gets_the_unit_too() {
+    let (inventory, answers) = two_want_the_last("R0").await;
+    assert_eq!(answers, [201, 201]);
+    assert_eq!(inventory.counters("LAMP").await, (1, 2, 0, -1), "two hold one");
+    // I1 stays whole: the counters say what was done.
+    inventory.check_books().await;
+    assert_eq!(inventory.ask(order(3), "LAMP", 1).await.slug(), "insufficient-stock", "who looks afterwards sees it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn on_r1_of_hot_sku_one_of_them_is_told_that_there_is_nothing() {
+    let (inventory, answers) = two_want_the_last("R1").await;
+    assert_eq!(answers, [201, 409]);
+    assert_eq!(inventory.counters("LAMP").await, (1, 1, 0, 0));
+    inventory.check_books().await;
 }
