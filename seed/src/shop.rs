@@ -3,7 +3,7 @@
 
 use std::{future::Future, sync::Arc, time::Duration};
 
-use http::{HeaderMap, Method, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use platform::Clock;
 use serde::Serialize;
 use serde_json::Value;
@@ -126,12 +126,15 @@ impl<S: Shop> Shop for Arc<S> {
 pub struct HttpShop {
     base: String,
     client: reqwest::Client,
+    authorization: Option<HeaderValue>,
 }
 
 #[derive(Debug, thiserror::Error)]
 pub enum TargetError {
     #[error("`{0}` is no target: give an address such as http://127.0.0.1:8080")]
     Url(String),
+    #[error("the token has characters that no token has; `crashcart token` makes one")]
+    Token,
     #[error("the HTTP client cannot be made: {0}")]
     Client(#[source] reqwest::Error),
 }
@@ -153,13 +156,24 @@ impl HttpShop {
             .timeout(Self::TIMEOUT)
             .build()
             .map_err(TargetError::Client)?;
-        Ok(Self { base: base.to_owned(), client })
+        Ok(Self { base: base.to_owned(), client, authorization: None })
+    }
+
+    /// With a token in every request, for a system that asks for one.
+    pub fn with_token(mut self, token: &str) -> Result<Self, TargetError> {
+        let mut value = HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| TargetError::Token)?;
+        value.set_sensitive(true);
+        self.authorization = Some(value);
+        Ok(self)
     }
 }
 
 impl Shop for HttpShop {
     async fn send(&self, call: Call) -> Result<Answer, Unreachable> {
         let mut request = self.client.request(call.method, format!("{}{}", self.base, call.path));
+        if let Some(token) = &self.authorization {
+            request = request.header(header::AUTHORIZATION, token.clone());
+        }
         for (name, value) in call.headers {
             request = request.header(name, value);
         }

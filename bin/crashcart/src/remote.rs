@@ -1,15 +1,23 @@
 //! A running system, as a command reaches it: its gateway, and, for the commands that need it, its admin listener with the token that it
 //! left in its data folder.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use clap::Args;
 use http::Method;
-use platform::world::folder;
+use lab::target::Remote;
+use platform::{auth::Role, world::folder};
+use seed::{HttpShop, SeedError};
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 
 use crate::{
+    cli::Common,
+    commands::token,
     host::{ADDRESS_FILE, Addresses, GATEWAY_PORT},
     output::Failure,
 };
@@ -20,6 +28,9 @@ pub struct Where {
     /// The gateway of the system; that of the one in --data when left out.
     #[arg(long, value_name = "URL")]
     pub target: Option<String>,
+    /// What opens the gateway where it asks for a token; for the system in --data one is made.
+    #[arg(long, value_name = "TOKEN")]
+    pub token: Option<String>,
     /// The data folder of the system, where it says where it listens.
     #[arg(long, value_name = "DIR", default_value = "crashcart-data")]
     pub data: PathBuf,
@@ -32,11 +43,21 @@ pub struct Where {
 }
 
 impl Where {
-    pub fn gateway(&self) -> String {
-        match &self.target {
-            Some(url) => url.trim_end_matches('/').to_owned(),
-            None => running(&self.data).map_or_else(|| format!("http://127.0.0.1:{GATEWAY_PORT}"), |addresses| addresses.gateway),
-        }
+    pub fn gateway(&self, common: &Common) -> Gateway {
+        let url = self.target.as_deref().map(|url| url.trim_end_matches('/'));
+        // Nobody else's system is shown a token that was not given for it.
+        let known = running(&self.data).filter(|addresses| url.is_none_or(|url| url == addresses.gateway));
+        let own = || {
+            let (roles, life) = (BTreeSet::from([Role::Operator]), Duration::from_secs(24 * 3_600));
+            known.as_ref().and_then(|_| token::issue(common, &self.data, "crashcart", roles, life).ok())
+        };
+        let token = self.token.clone().or_else(own);
+        let url = match (url, known) {
+            (Some(url), _) => url.to_owned(),
+            (None, Some(addresses)) => addresses.gateway,
+            (None, None) => format!("http://127.0.0.1:{GATEWAY_PORT}"),
+        };
+        Gateway { url, token }
     }
 
     /// The admin listener and its token.
@@ -70,6 +91,45 @@ impl Where {
             return Err(if status == 422 || status == 404 { Failure::usage(told) } else { Failure::failed(told) });
         }
         Ok(Answer(text))
+    }
+}
+
+/// The door of a system, and what opens it.
+#[derive(Clone)]
+pub struct Gateway {
+    pub url: String,
+    pub token: Option<String>,
+}
+
+impl std::fmt::Debug for Gateway {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Gateway({})", self.url)
+    }
+}
+
+impl Gateway {
+    /// As those see it who buy and who fill the shelves.
+    pub fn shop(&self) -> Result<HttpShop, Failure> {
+        let shop = HttpShop::new(&self.url).map_err(Failure::usage)?;
+        match &self.token {
+            Some(token) => shop.with_token(token).map_err(Failure::usage),
+            None => Ok(shop),
+        }
+    }
+
+    /// As the lab sees it, with the admin listener and its token.
+    pub fn target(&self, (admin, token): (&str, &str)) -> Result<Remote, Failure> {
+        Ok(Remote::new(&self.url, Some((admin, token))).map_err(Failure::usage)?.with_token(self.token.clone()))
+    }
+}
+
+/// Why a system was not filled, and what to do about it.
+pub fn not_seeded(error: SeedError) -> Failure {
+    match error {
+        SeedError::Refused { status: 401 | 403, .. } => Failure::failed(format!(
+            "{error}\nThe system asks for a token: give one that its operator may have, with --token (`crashcart token --role OPERATOR` makes it)"
+        )),
+        other => Failure::failed(other),
     }
 }
 

@@ -9,12 +9,12 @@ use clap::Args;
 use load::{ClosedLoop, Ending, Load, Mix, Outcome, Until};
 use order_api::OrderStatus;
 use platform::{Clock, Tasks};
-use seed::{Directory, HttpShop, Patient};
+use seed::{Directory, Patient};
 
 use crate::{
     cli::Common,
     output::{self, Failure, Outcome as Exit},
-    remote::Where,
+    remote::{Gateway, Where, not_seeded},
 };
 
 #[derive(Args, Debug)]
@@ -32,8 +32,9 @@ pub struct Checkout {
 
 impl Checkout {
     pub async fn run(self, common: &Common) -> Exit {
-        let directory = directory(&self.at.gateway(), 0.05).await?;
-        let outcomes = take(&self.at.gateway(), &directory, self.count, self.seed, 8).await?;
+        let gateway = self.at.gateway(common);
+        let directory = directory(&gateway, 0.05).await?;
+        let outcomes = take(&gateway, &directory, self.count, self.seed, 8).await?;
         if common.json {
             outcomes.iter().for_each(output::json);
         } else {
@@ -45,24 +46,24 @@ impl Checkout {
 }
 
 /// Who and what there is to buy from and with; seeded first where it is not there yet.
-pub async fn directory(gateway: &str, scale: f64) -> Result<Directory, Failure> {
-    let shop = Patient::new(HttpShop::new(gateway).map_err(Failure::usage)?, Clock::real());
+pub async fn directory(gateway: &Gateway, scale: f64) -> Result<Directory, Failure> {
+    let shop = Patient::new(gateway.shop()?, Clock::real());
     let bar = output::bar(0, "looking for goods");
     let seeded = seed::apply(&seed::plan(42, scale), &shop, 32, |progress| {
         bar.set_length(progress.planned);
         bar.set_position(progress.done);
     })
     .await
-    .map_err(Failure::failed)?;
+    .map_err(not_seeded)?;
     bar.finish_and_clear();
     Ok(seeded.directory)
 }
 
 /// Takes so many orders with so many shoppers at a time.
-pub async fn take(gateway: &str, directory: &Directory, count: u64, seed: u64, shoppers: u32) -> Result<Vec<Outcome>, Failure> {
+pub async fn take(gateway: &Gateway, directory: &Directory, count: u64, seed: u64, shoppers: u32) -> Result<Vec<Outcome>, Failure> {
     let clock = Clock::real();
     let tasks = Tasks::new("checkout", clock);
-    let shop = Arc::new(HttpShop::new(gateway).map_err(Failure::usage)?);
+    let shop = Arc::new(gateway.shop()?);
     let seen: Arc<Mutex<Vec<Outcome>>> = Arc::default();
     let bar = output::bar(count, "orders");
     let (keep, shown) = (seen.clone(), bar.clone());

@@ -23,6 +23,7 @@ use crate::{
     host::Host,
     output::{self, Failure, Outcome},
     registry::SIMULATION,
+    remote::Gateway,
 };
 
 const ORDERS: u64 = 200;
@@ -143,7 +144,7 @@ async fn live(settings: platform::Settings, data: &std::path::Path, seed: u64, q
     live.seeded = seeded.manifest;
     say(quiet, || seeded_line(&live));
     let started = clock.now();
-    live.journeys = checkout::take(&gateway, &seeded.directory, ORDERS, seed, SHOPPERS).await?;
+    live.journeys = checkout::take(&Gateway { url: gateway.clone(), token: None }, &seeded.directory, ORDERS, seed, SHOPPERS).await?;
     live.orders_seconds = clock.now().since(started).as_secs_f64();
     say(quiet, || orders_lines(&live));
     let admin = (host.addresses.admin.as_str(), host.addresses.admin_token.as_str());

@@ -11,7 +11,6 @@ use std::{
 use clap::Args;
 use load::{Arrivals, ClosedLoop, Cycle, Load as Loading, Mix, OpenLoop, Until};
 use platform::{Clock, Tasks};
-use seed::HttpShop;
 
 use crate::{
     cli::Common,
@@ -55,7 +54,7 @@ pub struct Load {
 
 impl Load {
     pub async fn run(self, common: &Common) -> Outcome {
-        let gateway = self.at.gateway();
+        let gateway = self.at.gateway(common);
         let directory = directory(&gateway, 1.0).await?;
         let clock = Clock::real();
         let tasks = Tasks::new("load", clock);
@@ -63,7 +62,7 @@ impl Load {
         if let Some(share) = self.abandoned {
             mix.abandoned = share;
         }
-        let shop = Arc::new(HttpShop::new(&gateway).map_err(Failure::usage)?);
+        let shop = Arc::new(gateway.shop()?);
         let duration = Duration::from_secs(self.seconds);
         let bar = output::bar(self.seconds, "");
         let (shown, begun, ended) = (bar.clone(), clock.now(), AtomicU64::new(0));

@@ -7,7 +7,6 @@ use lab::{
     knob::Knob,
     record, report,
     scenario::{self, LabError, Request, Run, Twins},
-    target::Remote,
 };
 use platform::Clock;
 use serde_json::json;
@@ -86,7 +85,7 @@ impl RunArgs {
         let run = if self.at.target.is_some() {
             runtime()?.block_on(async {
                 let (admin, token) = self.at.admin()?;
-                let remote = Remote::new(&self.at.gateway(), Some((&admin, &token))).map_err(Failure::usage)?;
+                let remote = self.at.gateway(common).target((&admin, &token))?;
                 request.against(&remote).await.map_err(failed)
             })?
         } else {

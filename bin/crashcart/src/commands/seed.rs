@@ -2,12 +2,12 @@
 
 use clap::Args;
 use platform::Clock;
-use seed::{HttpShop, Manifest, Patient};
+use seed::{Manifest, Patient};
 
 use crate::{
     cli::Common,
-    output::{self, Failure, Outcome},
-    remote::Where,
+    output::{self, Outcome},
+    remote::{Where, not_seeded},
 };
 
 /// How many requests are under way at a time.
@@ -38,7 +38,7 @@ fn scale(text: &str) -> Result<f64, String> {
 impl Seed {
     pub async fn run(self, common: &Common) -> Outcome {
         let clock = Clock::real();
-        let shop = Patient::new(HttpShop::new(&self.at.gateway()).map_err(Failure::usage)?, clock);
+        let shop = Patient::new(self.at.gateway(common).shop()?, clock);
         let data = seed::plan(self.seed, self.scale);
         let started = clock.now();
         let bar = output::bar(0, "seeding");
@@ -48,7 +48,7 @@ impl Seed {
             bar.set_message(progress.kind.to_string());
         })
         .await
-        .map_err(Failure::failed)?;
+        .map_err(not_seeded)?;
         bar.finish_and_clear();
         let seconds = clock.now().since(started).as_secs_f64();
         if common.json {

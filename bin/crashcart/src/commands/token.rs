@@ -1,6 +1,10 @@
 //! `crashcart token`: a token for the APIs, signed with the secret of a data folder.
 
-use std::{collections::BTreeSet, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use clap::Args;
 use platform::{
@@ -43,27 +47,8 @@ fn role(text: &str) -> Result<Role, String> {
 
 impl Token {
     pub fn run(self, common: &Common) -> Outcome {
-        let platform: PlatformSettings = common.settings()?.checked("platform").map_err(Failure::usage)?;
-        let secret = if platform.signing_secret.is_empty() {
-            if !self.data.join("LAYOUT").exists() {
-                return Err(Failure::usage(format!(
-                    "{} is no data folder; start a system there first, or name it with --data",
-                    self.data.display()
-                )));
-            }
-            // One that runs may be given tokens too; one of another version is left alone.
-            match folder::look(&self.data) {
-                Ok(()) | Err(FolderError::InUse { .. }) => {}
-                Err(error) => return Err(Failure::usage(error)),
-            }
-            let chance = Chance::real().map_err(|error| Failure::failed(error.to_string()))?;
-            folder::secret(&self.data, "signing.secret", chance).map_err(Failure::failed)?
-        } else {
-            platform::auth::Secret::new(&platform.signing_secret).map_err(Failure::usage)?
-        };
-        let keys = Keys::new(&secret, Clock::real()).map_err(Failure::usage)?;
         let roles: BTreeSet<Role> = self.role.into_iter().collect();
-        let token = keys.issue(&self.subject, roles, Duration::from_secs(self.hours * 3600)).map_err(Failure::failed)?;
+        let token = issue(common, &self.data, &self.subject, roles, Duration::from_secs(self.hours * 3600))?;
         if common.json {
             output::json(&serde_json::json!({"token": token, "expiresInSeconds": self.hours * 3600}));
         } else {
@@ -71,4 +56,28 @@ impl Token {
         }
         Ok(output::OK)
     }
+}
+
+/// A token signed with the secret of the settings, or else of the data folder.
+pub fn issue(common: &Common, data: &Path, subject: &str, roles: BTreeSet<Role>, life: Duration) -> Result<String, Failure> {
+    let platform: PlatformSettings = common.settings()?.checked("platform").map_err(Failure::usage)?;
+    let secret = if platform.signing_secret.is_empty() {
+        if !data.join("LAYOUT").exists() {
+            return Err(Failure::usage(format!(
+                "{} is no data folder; start a system there first, or name it with --data",
+                data.display()
+            )));
+        }
+        // One that runs may be given tokens too; one of another version is left alone.
+        match folder::look(data) {
+            Ok(()) | Err(FolderError::InUse { .. }) => {}
+            Err(error) => return Err(Failure::usage(error)),
+        }
+        let chance = Chance::real().map_err(|error| Failure::failed(error.to_string()))?;
+        folder::secret(data, "signing.secret", chance).map_err(Failure::failed)?
+    } else {
+        platform::auth::Secret::new(&platform.signing_secret).map_err(Failure::usage)?
+    };
+    let keys = Keys::new(&secret, Clock::real()).map_err(Failure::usage)?;
+    keys.issue(subject, roles, life).map_err(Failure::failed)
 }

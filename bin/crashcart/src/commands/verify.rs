@@ -3,12 +3,7 @@
 use std::path::Path;
 
 use clap::Args;
-use lab::{
-    invariants::Grace,
-    report,
-    target::{Remote, Target},
-    verify,
-};
+use lab::{invariants::Grace, report, target::Target, verify};
 use platform::{
     telemetry::traces::Traces,
     world::{World, folder},
@@ -42,7 +37,7 @@ impl Verify {
             verify::verify(&resting, &Grace::default()).await
         } else {
             let (admin, token) = self.at.admin()?;
-            let remote = Remote::new(&self.at.gateway(), Some((&admin, &token))).map_err(Failure::usage)?;
+            let remote = self.at.gateway(common).target((&admin, &token))?;
             verify::verify(&remote as &dyn Target, &Grace::default()).await
         }
         .map_err(Failure::failed)?;

@@ -24,6 +24,29 @@ fn a_stopped_system_can_be_verified() {
     assert_eq!(facts(&running), facts(&stopped));
 }
 
+#[test]
+fn a_system_that_asks_for_tokens_is_filled_and_bought_from_by_whoever_has_its_folder_or_a_token() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("shop").display().to_string();
+    let elsewhere = folder.path().join("elsewhere").display().to_string();
+    let up = Up::start_with(&data, &[("CRASHCART_PLATFORM__AUTH", "jwt")]);
+    let (code, seeded, error) = run(&["seed", "--scale", "0.05", "--data", &data, "--json"]);
+    assert_eq!(code, 0, "{error}\n{seeded}");
+    let (code, orders, error) = run(&["checkout", "--count", "3", "--target", up.gateway(), "--data", &data, "--json"]);
+    assert_eq!((code, orders.lines().count()), (0, 3), "{error}\n{orders}");
+    // By its address alone it is somebody else's.
+    let (code, _, error) = run(&["checkout", "--target", up.gateway(), "--data", &elsewhere]);
+    assert_eq!(code, 1);
+    assert!(error.contains("401 unauthenticated") && error.contains("--token"), "{error}");
+    let (code, token, error) = run(&["token", "--role", "OPERATOR", "--data", &data]);
+    assert_eq!(code, 0, "{error}");
+    let (code, _, error) = run(&["checkout", "--target", up.gateway(), "--data", &elsewhere, "--token", token.trim()]);
+    assert_eq!(code, 0, "{error}");
+    let (code, _, error) = run(&["seed", "--target", up.gateway(), "--data", &elsewhere, "--token", "no\ttoken\n"]);
+    assert_eq!(code, 2, "{error}");
+    assert_eq!(up.stop(), 0);
+}
+
 /// The invariants that a verification found broken, each with its damaged rows.
 fn broken(verified: &str) -> Vec<(String, Vec<String>)> {
     let verified: Json = serde_json::from_str(verified).unwrap();
