@@ -149,12 +149,7 @@ impl Experiment for DualWrite {
 
     /// Beside the run: the same rung without an outage; and, for those below it, the remedied rung with and without.
     fn trials(&self, rung: &'static Rung, _clock: ClockKind) -> Vec<Trial<Cell>> {
-        let on = |rung, outage| Trial { rung, cell: Cell { outage } };
-        let mut trials = vec![on(rung, true), on(rung, false)];
-        if let Some(remedied) = LADDER.last().filter(|last| last.name != rung.name) {
-            trials.extend([on(remedied, true), on(remedied, false)]);
-        }
-        trials
+        Trial::two_by_two(LADDER, rung, Cell { outage: true }, Cell { outage: false })
     }
 
     fn conditions(&self, trial: &Trial<Cell>) -> String {

@@ -4,6 +4,8 @@
 //! Reading order: this file (what is asked of a scenario, and the runs put together), [`play`] (one run over a target), [`tell`] (the
 //! incident record), [`visit`] (what a buyer does).
 
+#[cfg(test)]
+pub mod case;
 pub mod play;
 pub mod tell;
 pub mod visit;
@@ -44,6 +46,18 @@ const SKU: &str = "LAMP-1";
 pub struct Trial<C> {
     pub rung: &'static Rung,
     pub cell: C,
+}
+
+impl<C: Copy> Trial<C> {
+    /// The run with the condition on its rung, and its twins: the same rung without; and, for a rung below the remedied one, that with and without.
+    #[must_use]
+    pub fn two_by_two(ladder: &'static [Rung], rung: &'static Rung, with: C, without: C) -> Vec<Self> {
+        let mut trials = vec![Self { rung, cell: with }, Self { rung, cell: without }];
+        if let Some(remedied) = ladder.last().filter(|last| last.name != rung.name) {
+            trials.extend([Self { rung: remedied, cell: with }, Self { rung: remedied, cell: without }]);
+        }
+        trials
+    }
 }
 
 /// What is seen of a run.

@@ -94,8 +94,20 @@ pub struct Order {
     pub shipping: i64,
     pub total: i64,
     pub payment_id: Option<String>,
+    /// What has gone back of the payment, as far as order-service has heard.
+    pub payment_refunded: i64,
     pub version: i64,
     pub created_at: Timestamp,
+}
+
+/// Something that the shop gives back of an order to make up for something.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Credit {
+    pub id: String,
+    pub at: Timestamp,
+    pub order_id: String,
+    pub amount: i64,
 }
 
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -139,10 +151,14 @@ pub struct Payment {
 #[serde(rename_all = "camelCase")]
 pub struct Refund {
     pub id: String,
+    /// When it was asked for.
+    pub at: Timestamp,
     pub payment_id: String,
     pub amount: i64,
     /// PENDING, SUCCEEDED, FAILED
     pub status: String,
+    /// The credit that it is for.
+    pub credit_id: Option<String>,
 }
 
 /// A line of the books.
@@ -265,6 +281,7 @@ pub struct Facts {
     pub payments: Vec<Payment>,
     pub payment_transitions: Vec<Transition>,
     pub refunds: Vec<Refund>,
+    pub credits: Vec<Credit>,
     pub ledger: Vec<LedgerLine>,
     pub psp_truth: Vec<PspEvent>,
     pub carts: Vec<Cart>,
@@ -309,6 +326,7 @@ impl Facts {
             payments: Vec::new(),
             payment_transitions: Vec::new(),
             refunds: Vec::new(),
+            credits: Vec::new(),
             ledger: Vec::new(),
             psp_truth: Vec::new(),
             carts: Vec::new(),
@@ -354,6 +372,7 @@ impl Facts {
             payments: read(target, "payments", &mut missing).await?,
             payment_transitions: read(target, "payment-transitions", &mut missing).await?,
             refunds: read(target, "refunds", &mut missing).await?,
+            credits: read(target, "credits", &mut missing).await?,
             ledger: read(target, "ledger", &mut missing).await?,
             psp_truth: read(target, "psp-truth", &mut missing).await?,
             orders: read(target, "orders", &mut missing).await?,
@@ -382,6 +401,7 @@ impl Facts {
         let orders: std::collections::BTreeSet<&str> = self.order_lines.iter().map(|line| line.id.as_str()).collect();
         self.orders.retain(|order| orders.contains(order.id.as_str()));
         self.order_transitions.retain(|step| orders.contains(step.id.as_str()));
+        self.credits.retain(|credit| orders.contains(credit.order_id.as_str()));
         self.payments.retain(|payment| orders.contains(payment.order_id.as_str()));
         let payments: std::collections::BTreeSet<&str> = self.payments.iter().map(|payment| payment.id.as_str()).collect();
         self.payment_transitions.retain(|step| payments.contains(step.id.as_str()));

@@ -145,12 +145,7 @@ impl Experiment for HotSku {
 
     /// Beside the run: the same rung with a fast store; and, for those below it, the remedied rung with both.
     fn trials(&self, rung: &'static Rung, _clock: ClockKind) -> Vec<Trial<Cell>> {
-        let on = |rung, slow| Trial { rung, cell: Cell { slow } };
-        let mut trials = vec![on(rung, true), on(rung, false)];
-        if let Some(remedied) = LADDER.last().filter(|last| last.name != rung.name) {
-            trials.extend([on(remedied, true), on(remedied, false)]);
-        }
-        trials
+        Trial::two_by_two(LADDER, rung, Cell { slow: true }, Cell { slow: false })
     }
 
     fn conditions(&self, trial: &Trial<Cell>) -> String {

@@ -124,7 +124,7 @@ impl Invariant {
             Self::I3 => "stock is claimed only while the hold is live, with its token",
             Self::I4 => "debits = credits in each entry and currency; of each event of the provider one entry, which stays as it was made",
             Self::I5 => {
-                "one capture per authorization; of each order captured − refunded is the same for the provider, the books and the payment"
+                "one capture per authorization; of each order captured − refunded is the same for the provider, the books, the payment and the order"
             }
             Self::I6 => "refunds ≤ captured ≤ authorized",
             Self::I7 => "the same request under the same key within a day has the same answer, and one effect",
@@ -137,7 +137,7 @@ impl Invariant {
             Self::I15 => "a session reads what it has written and never goes back to an older state",
             Self::I18 => "of each SKU no more is claimed and shipped than was received, adjusted and returned",
             Self::I19 => "what is charged is the quoted lines − discounts + tax + shipping, by quotes that held at the checkout",
-            Self::I20 => "one order per cart, one live or claimed reservation per order, a coupon within its limit",
+            Self::I20 => "one order per cart, one live or claimed reservation per order, a coupon within its limit, one refund per credit",
         }
     }
 
@@ -184,7 +184,7 @@ impl Invariant {
             Self::I15 => sessions::go_forward(facts),
             Self::I18 => stock::within_supply(facts),
             Self::I19 => prices::as_quoted(facts),
-            Self::I20 => unique::one_of_each(facts),
+            Self::I20 => unique::one_of_each(facts, grace),
         };
         rows.into_iter().map(|(id, detail)| Breach { invariant: self, id, detail }).collect()
     }

@@ -124,6 +124,7 @@ id!(MediaId);
 id!(CartId);
 id!(OrderId);
 id!(PaymentId);
+id!(CreditId);
 id!(ReservationId);
 id!(
     /// The id of what has no type of its own for it.

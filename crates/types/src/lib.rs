@@ -11,7 +11,7 @@ pub mod states;
 pub mod text;
 pub mod time;
 
-pub use id::{CartId, CategoryId, CustomerId, EventId, MediaId, OrderId, PaymentId, ProductId, ReservationId};
+pub use id::{CartId, CategoryId, CreditId, CustomerId, EventId, MediaId, OrderId, PaymentId, ProductId, ReservationId};
 pub use money::{BasisPoints, Currency, Money, MoneyError};
 pub use place::{Address, Region};
 pub use quantity::Quantity;

@@ -6,8 +6,8 @@ use types::Timestamp;
 
 use crate::{
     facts::{
-        Cart, CartLine, CartStep, Committed, Facts, LedgerLine, Movement, Noted, Order, OrderLine, Payment, Promotion, PspEvent, Published,
-        Reading, Redemption, Reservation, ReservedLine, Schema, Stock, Transition,
+        Cart, CartLine, CartStep, Committed, Credit, Facts, LedgerLine, Movement, Noted, Order, OrderLine, Payment, Promotion, PspEvent,
+        Published, Reading, Redemption, Refund, Reservation, ReservedLine, Schema, Stock, Transition,
     },
     witness::{Answered, Exchange},
 };
@@ -56,6 +56,27 @@ impl Facts {
             claimed: 0,
             shipped: 0,
         });
+        self
+    }
+
+    /// A credit of 5.00 on the first order, refunded this many times by everybody's books.
+    pub fn credited(mut self, times: usize) -> Self {
+        self.credits.push(Credit { id: "credit".into(), at: at(40), order_id: "order-a".into(), amount: 500 });
+        for number in 0..times {
+            self = self.psp("a", 50 + number as i64, "refund.succeeded");
+            self.psp_truth.last_mut().unwrap().amount = 500;
+            self = self.booked();
+            self.payments[0].refunded += 500;
+            self.orders[0].payment_refunded += 500;
+            self.refunds.push(Refund {
+                id: format!("refund-{number}"),
+                at: at(50),
+                payment_id: "payment-a".into(),
+                amount: 500,
+                status: "SUCCEEDED".into(),
+                credit_id: Some("credit".into()),
+            });
+        }
         self
     }
 
@@ -112,6 +133,7 @@ impl Facts {
             shipping: 0,
             total: PRICE,
             payment_id: Some(format!("payment-{name}")),
+            payment_refunded: 0,
             version: 0,
             created_at: at(seconds),
         });

@@ -195,6 +195,13 @@ fn each_planted_bug_breaks_exactly_its_set_and_any_two_invariants_are_told_apart
         ),
         ("a payment that counts a refund that nobody gave", || shop().plant(|facts| facts.payments[0].refunded = 1), &["I5"]),
         (
+            "an order that tells of less than has gone back",
+            || shop().credited(1).plant(|facts| facts.orders[0].payment_refunded = 0),
+            &["I5"],
+        ),
+        ("a credit that was refunded twice", || shop().credited(2), &["I20"]),
+        ("a credit that was never refunded", || shop().credited(0), &["I20"]),
+        (
             "a capture under a second authorization, of which nobody in the shop knows",
             || {
                 shop().psp("a", 30, "authorization.succeeded").psp("a", 30, "capture.succeeded").plant(|facts| {
@@ -315,9 +322,11 @@ fn a_refund_that_is_pending_may_have_been_given_already_and_no_more_than_that() 
             facts.psp_truth.last_mut().unwrap().amount = 500;
             facts.refunds.push(crate::facts::Refund {
                 id: "refund-a".into(),
+                at: at(30),
                 payment_id: "payment-a".into(),
                 amount,
                 status: status.into(),
+                credit_id: None,
             });
         });
         Invariant::I5.check(&facts, &grace()).len()

@@ -1,5 +1,6 @@
 //! I5, one capture, three agree: what the shop has of an order is the same in the provider's truth, in the books and in the payment. A refund
-//! that is pending may have been given already; what the provider has told just now may not have been heard.
+//! that is pending may have been given already; what the provider has told just now may not have been heard. What order-service says has
+//! gone back is what it has heard of that, and may be behind for a moment.
 
 use std::collections::BTreeMap;
 
@@ -15,6 +16,9 @@ struct Said {
     at_provider: i64,
     in_books: i64,
     by_payment: i64,
+    /// What has gone back, by the payment and by the order.
+    refunded: i64,
+    told_of_it: Option<i64>,
     /// On its way back.
     pending: i64,
     last_told: Option<Timestamp>,
@@ -34,6 +38,12 @@ pub fn agree(facts: &Facts, grace: &Grace) -> Vec<Row> {
         let of = said.entry(&payment.id).or_default();
         of.order = Some(payment.order_id.clone());
         of.by_payment = payment.captured - payment.refunded;
+        of.refunded = payment.refunded;
+    }
+    for order in &facts.orders {
+        if let Some(payment) = &order.payment_id {
+            said.entry(payment).or_default().told_of_it = Some(order.payment_refunded);
+        }
     }
     for refund in facts.refunds.iter().filter(|refund| refund.status == "PENDING") {
         said.entry(&refund.payment_id).or_default().pending += refund.amount;
@@ -47,7 +57,7 @@ pub fn agree(facts: &Facts, grace: &Grace) -> Vec<Row> {
         of.last_told = of.last_told.max(Some(event.at));
     }
     for (payment, said) in said {
-        let is_settled = said.last_told.is_none_or(|at| at.plus(grace.books) <= facts.now);
+        let is_settled = said.last_told.is_none_or(|at| at.plus(grace.books.max(grace.effects)) <= facts.now);
         if is_settled && let Some(wrong) = wrong_with(&said) {
             let order = said.order.map_or_else(|| "no order".to_owned(), |order| format!("order {order}"));
             rows.push((payment.to_owned(), format!("{wrong} ({order})")));
@@ -57,9 +67,13 @@ pub fn agree(facts: &Facts, grace: &Grace) -> Vec<Row> {
 }
 
 fn wrong_with(said: &Said) -> Option<String> {
-    let Said { at_provider, in_books, by_payment, pending, .. } = said;
+    let Said { at_provider, in_books, by_payment, refunded, told_of_it, pending, .. } = said;
     if in_books != by_payment {
         return Some(format!("the books have {in_books} of it and the payment {by_payment}"));
+    }
+    // More than the payment has can only have been read later.
+    if let Some(told) = told_of_it.filter(|told| told < refunded) {
+        return Some(format!("the payment has given {refunded} back and the order tells of {told}"));
     }
     let missing = by_payment - at_provider;
     (!(0..=*pending).contains(&missing)).then(|| format!("the provider has {at_provider} of it and the shop {by_payment}"))

@@ -1,12 +1,12 @@
 //! I20, one of each: one order per cart, one live or claimed reservation per order, a coupon used by as many carts as its limit allows, each
-//! once.
+//! once, and one refund per credit.
 
 use std::collections::BTreeMap;
 
-use super::Row;
+use super::{Grace, Row};
 use crate::facts::Facts;
 
-pub fn one_of_each(facts: &Facts) -> Vec<Row> {
+pub fn one_of_each(facts: &Facts, grace: &Grace) -> Vec<Row> {
     let mut rows = Vec::new();
     let orders = facts.orders.iter().map(|order| (order.cart_id.as_str(), order.id.as_str()));
     rows.extend(
@@ -17,6 +17,7 @@ pub fn one_of_each(facts: &Facts) -> Vec<Row> {
     rows.extend(several(reservations).map(|(order, reservations)| {
         (order.to_owned(), format!("an order with {} reservations that hold: {}", reservations.len(), reservations.join(", ")))
     }));
+    rows.extend(credits(facts, grace));
     for promotion in &facts.promotions {
         let uses: Vec<_> = facts.redemptions.iter().filter(|redemption| redemption.promotion_id == promotion.id).collect();
         let count = i64::try_from(uses.len()).unwrap_or(i64::MAX);
@@ -29,6 +30,27 @@ pub fn one_of_each(facts: &Facts) -> Vec<Row> {
         rows.extend(several(by_cart).map(|(cart, uses)| (cart.to_owned(), format!("a cart that used one promotion {} times", uses.len()))));
     }
     rows
+}
+
+/// Credits that were paid more than once, or not at all although something is left to pay them from.
+fn credits(facts: &Facts, grace: &Grace) -> Vec<Row> {
+    let mut refunds: BTreeMap<&str, i64> = BTreeMap::new();
+    for credit in facts.refunds.iter().filter(|refund| refund.status != "FAILED").filter_map(|refund| refund.credit_id.as_deref()) {
+        *refunds.entry(credit).or_default() += 1;
+    }
+    let has_something_left =
+        |order: &str| facts.payments.iter().any(|payment| payment.order_id == order && payment.refunded < payment.captured);
+    let wrong = facts.credits.iter().filter_map(|credit| {
+        let count = refunds.get(credit.id.as_str()).copied().unwrap_or(0);
+        let is_due = credit.at.plus(grace.effects) < facts.now && has_something_left(&credit.order_id);
+        let wrong = match count {
+            0 if is_due => "a credit without a refund".to_owned(),
+            0 | 1 => return None,
+            count => format!("a credit with {count} refunds"),
+        };
+        Some((credit.id.clone(), format!("{wrong} (order {})", credit.order_id)))
+    });
+    wrong.collect()
 }
 
 /// The keys that have more than one value.

@@ -22,7 +22,7 @@ use types::{Address, CartId, CustomerId, OrderId};
 
 use crate::{
     checkout::{self, Checkout, Data},
-    config::Config,
+    config::{Config, PaymentNews},
     domain::{Order, Totals},
     error::OrderError,
     store,
@@ -37,10 +37,11 @@ pub struct App {
     pub db: Db,
     pub clock: Clock,
     pub sagas: Runner<Checkout>,
-    ids: Ids,
+    pub(crate) ids: Ids,
     pub teller: Teller,
-    idempotency: Idempotency,
+    pub(crate) idempotency: Idempotency,
     carts: Carts,
+    config: Live<Config>,
 }
 
 impl App {
@@ -48,7 +49,9 @@ impl App {
         let outbox = env.outbox();
         outbox.register::<order_api::events::OrderCreated>()?;
         outbox.register::<order_api::events::OrderStatusChanged>()?;
+        outbox.register::<order_api::events::OrderCreditGranted>()?;
         let teller = Teller::new(env, outbox, config.clone());
+        let own = config.clone();
         let checkout = Checkout {
             clock: env.clock,
             config,
@@ -73,6 +76,7 @@ impl App {
             teller,
             idempotency: env.idempotency(),
             carts: Carts(env.client("cart")),
+            config: own,
         })
     }
 
@@ -196,6 +200,8 @@ impl App {
             },
             payment_id: None,
             payment_status: None,
+            payment_refunded: 0,
+            payment_version: 0,
             shipping_address: (!frozen.erased).then_some(address),
             cancel_note: None,
             request_token: token,
@@ -264,6 +270,11 @@ impl App {
             .await
     }
 
+    /// Whether what is told of a payment is held against what was heard before.
+    pub(crate) fn hears_only_news(&self) -> bool {
+        self.config.get().payment_news == PaymentNews::Newest
+    }
+
     /// Looks at an order until its saga has ended.
     async fn settled(&self, id: OrderId, wait: Duration) -> Result<View, OrderError> {
         self.watch(id, wait, |view| !matches!(view.status, OrderStatus::Pending | OrderStatus::Reserved | OrderStatus::Paid)).await
@@ -325,6 +336,8 @@ fn saga_data(order: &Order, method: PaymentMethod) -> Data {
         secured: false,
         payment: None,
         payment_status: None,
+        payment_refunded: 0,
+        payment_version: 0,
         payment_began_at: None,
     }
 }
@@ -353,7 +366,11 @@ fn shown(order: &Order, timeline: Vec<TimelineEntry>) -> View {
         tax: order.money(totals.tax),
         shipping: order.money(totals.shipping),
         total: order.money(totals.total),
-        payment: order.payment_id.map(|id| OrderPayment { id, status: order.payment_status.clone().unwrap_or_default() }),
+        payment: order.payment_id.map(|id| OrderPayment {
+            id,
+            status: order.payment_status.clone().unwrap_or_default(),
+            refunded: order.money(order.payment_refunded),
+        }),
         shipment: OrderShipment::default(),
         timeline,
         version: order.version,

@@ -5,7 +5,7 @@ use platform::{
     db::{Db, DbError, FromRow, Row},
 };
 use serde::Serialize;
-use types::{CartId, CustomerId, OrderId, PaymentId, Timestamp};
+use types::{CartId, CreditId, CustomerId, OrderId, PaymentId, Timestamp};
 
 /// An order as it stands.
 #[derive(Serialize)]
@@ -25,6 +25,8 @@ struct OrderFact {
     shipping: i64,
     total: i64,
     payment_id: Option<PaymentId>,
+    /// As far as order-service has heard.
+    payment_refunded: i64,
     version: i64,
     created_at: Timestamp,
 }
@@ -46,6 +48,7 @@ impl FromRow for OrderFact {
             shipping: row.get("shipping")?,
             total: row.get("total")?,
             payment_id: row.optional_id("payment_id")?,
+            payment_refunded: row.get("payment_refunded")?,
             version: row.get("version")?,
             created_at: row.get("created_at")?,
         })
@@ -108,13 +111,38 @@ impl FromRow for LineFact {
     }
 }
 
+/// Something given back to make up for something.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct CreditFact {
+    seq: i64,
+    at: Timestamp,
+    kind: &'static str,
+    id: CreditId,
+    order_id: OrderId,
+    amount: i64,
+}
+
+impl FromRow for CreditFact {
+    fn from_row(row: &Row<'_>) -> Result<Self, DbError> {
+        Ok(Self {
+            seq: row.get("seq")?,
+            at: row.get("granted_at")?,
+            kind: "credit",
+            id: row.id("id")?,
+            order_id: row.id("order_id")?,
+            amount: row.get("amount")?,
+        })
+    }
+}
+
 pub fn collections(db: &Db) -> Vec<Collection> {
     let mut all = vec![
         Collection::of_rows::<OrderFact>(
             "orders",
             db,
-            "SELECT seq, id, cart_id, customer_id, status, currency, subtotal, discounts, tax, shipping, total, payment_id, version, created_at,
-             updated_at FROM orders WHERE seq > ? ORDER BY seq LIMIT ?",
+            "SELECT seq, id, cart_id, customer_id, status, currency, subtotal, discounts, tax, shipping, total, payment_id, payment_refunded, version,
+             created_at, updated_at FROM orders WHERE seq > ? ORDER BY seq LIMIT ?",
         ),
         Collection::of_rows::<TransitionFact>(
             "order-transitions",
@@ -126,6 +154,11 @@ pub fn collections(db: &Db) -> Vec<Collection> {
             db,
             "SELECT o.seq * 1000 + i.line AS seq, i.order_id, i.line, i.sku, i.quantity, i.unit_price
              FROM orders o JOIN order_items i ON i.order_id = o.id WHERE o.seq * 1000 + i.line > ? ORDER BY o.seq, i.line LIMIT ?",
+        ),
+        Collection::of_rows::<CreditFact>(
+            "credits",
+            db,
+            "SELECT seq, granted_at, id, order_id, amount FROM order_credits WHERE seq > ? ORDER BY seq LIMIT ?",
         ),
     ];
     all.extend(audit::of_platform(db));

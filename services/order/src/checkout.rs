@@ -27,6 +27,7 @@ use types::{CustomerId, Money, OrderId, PaymentId, Region, ReservationId, Timest
 
 use crate::{
     config::{Capture, ClaimBy, Config},
+    domain::Heard,
     store,
     telling::{Teller, Told},
 };
@@ -53,8 +54,31 @@ pub struct Data {
     pub secured: bool,
     pub payment: Option<PaymentId>,
     pub payment_status: Option<PaymentStatus>,
+    /// What had gone back of it by then, in minor units, and its version; unknown to sagas that an older version began.
+    #[serde(default)]
+    pub payment_refunded: i64,
+    #[serde(default)]
+    pub payment_version: i64,
     /// When the payment began: its deadline counts from here.
     pub payment_began_at: Option<Timestamp>,
+}
+
+impl Data {
+    /// The same, knowing this of the payment.
+    fn knowing(self, payment: &Payment) -> Self {
+        Self {
+            payment: Some(payment.id),
+            payment_status: Some(payment.status),
+            payment_refunded: payment.refunded.amount,
+            payment_version: payment.version,
+            ..self
+        }
+    }
+
+    fn heard(&self) -> Option<Heard> {
+        let (payment, status) = (self.payment?, self.payment_status?);
+        Some(Heard { payment, status, refunded: self.payment_refunded, version: self.payment_version })
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -192,8 +216,7 @@ impl Checkout {
                 None => return Outcome::Retry(error.to_string()),
             },
         };
-        data.payment = Some(payment.id);
-        data.payment_status = Some(payment.status);
+        data = data.knowing(&payment);
         match payment.status {
             PaymentStatus::Authorized | PaymentStatus::Captured => Outcome::Done(data),
             PaymentStatus::Failed => refused(CancelReason::Declined, false),
@@ -233,15 +256,15 @@ impl Checkout {
                 Err(error) => return Undone::Retry(error.to_string()),
             },
         };
-        let known = |status| Data { payment: Some(payment), payment_status: status, ..run.data.clone() };
+        let known = Data { payment: Some(payment), ..run.data.clone() };
         match self.payments.void(payment, &run.key()).await {
             Ok(voided) => match voided.status {
-                PaymentStatus::Voided | PaymentStatus::Failed | PaymentStatus::Refunded => Undone::Done(known(Some(voided.status))),
+                PaymentStatus::Voided | PaymentStatus::Failed | PaymentStatus::Refunded => Undone::Done(known.knowing(&voided)),
                 // The PSP cannot void it yet: the hold stays until it has, and an event tells.
-                status => Undone::Wait(known(Some(status)), self.clock.now().plus(LOOK)),
+                _ => Undone::Wait(known.knowing(&voided), self.clock.now().plus(LOOK)),
             },
             // It was captured meanwhile: it goes back as a refund.
-            Err(error) if error.refusal().is_some() => self.give_back(run.id, known(run.data.payment_status)).await,
+            Err(error) if error.refusal().is_some() => self.give_back(run.id, known).await,
             Err(error) => Undone::Retry(error.to_string()),
         }
     }
@@ -289,9 +312,7 @@ impl Checkout {
         let data = run.data.clone();
         let (Some(payment), Capture::Claim) = (data.payment, self.config.get().capture) else { return Outcome::Done(data) };
         match self.payments.capture(payment, &run.key()).await {
-            Ok(payment) if payment.status == PaymentStatus::Captured => {
-                Outcome::Done(Data { payment_status: Some(payment.status), ..data })
-            }
+            Ok(payment) if payment.status == PaymentStatus::Captured => Outcome::Done(data.knowing(&payment)),
             Ok(payment) => Outcome::Retry(format!("the payment is {} after its capture", payment.status)),
             // The authorization has run out or was voided: there is no money to take.
             Err(error) if error.refusal().is_some() => refused(CancelReason::Timeout, false),
@@ -311,10 +332,10 @@ impl Checkout {
             Err(error) => return Undone::Retry(error.to_string()),
         };
         if !matches!(current.status, PaymentStatus::Captured | PaymentStatus::PartiallyRefunded) {
-            return Undone::Done(Data { payment_status: Some(current.status), ..data });
+            return Undone::Done(data.knowing(&current));
         }
         match self.payments.refund(payment, &RefundRequest::default(), &format!("{saga}-refund")).await {
-            Ok(payment) if payment.status == PaymentStatus::Refunded => Undone::Done(Data { payment_status: Some(payment.status), ..data }),
+            Ok(payment) if payment.status == PaymentStatus::Refunded => Undone::Done(data.knowing(&payment)),
             Ok(_) => Undone::Wait(data, self.clock.now().plus(Duration::from_secs(1))),
             Err(error) => Undone::Retry(error.to_string()),
         }
@@ -330,7 +351,9 @@ impl Checkout {
         let told = |what: String| DbError::Column { column: "status".into(), reason: what };
         let mut order = store::head(tx, id).await?.ok_or_else(|| told(format!("order {id} is gone")))?;
         order.payment_id = run.data.payment.or(order.payment_id);
-        order.payment_status = run.data.payment_status.map(|status| status.to_string()).or(order.payment_status);
+        if let Some(heard) = run.data.heard() {
+            order.hear(&heard);
+        }
         let mut events = Told::default();
         for step in steps {
             // Said again after a crash: it stands already.

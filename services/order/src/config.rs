@@ -1,4 +1,5 @@
-//! The settings of order-service, section `[order]`, and its places on the ladders of `oversell` and `dual-write`.
+//! The settings of order-service, section `[order]`, and its places on the ladders of `oversell`, `dual-write` and
+//! `duplicates-and-reorder`.
 
 use platform::settings::Section;
 use serde::Deserialize;
@@ -6,6 +7,17 @@ use serde::Deserialize;
 /// The scenarios on whose ladders these settings stand.
 pub const OVERSELL: &str = "oversell";
 pub const DUAL_WRITE: &str = "dual-write";
+pub const DUPLICATES_AND_REORDER: &str = "duplicates-and-reorder";
+
+/// What of the news of a payment is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PaymentNews {
+    /// What is newer, by the payment's version, than what was heard before (R2).
+    Newest,
+    /// Whatever is heard last, which may have been told earlier (R0, R1).
+    Last,
+}
 
 /// Who tells the events of a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -69,6 +81,8 @@ pub struct Config {
     pub payment_deadline_seconds: u32,
     /// How long the saga waits for the answer to a confirmation before it goes on waiting for the event.
     pub confirm_wait_ms: u64,
+    /// What of the news of a payment is taken: `newest`, `last` (the behaviour that goes back to what was).
+    pub payment_news: PaymentNews,
     /// Who tells the events of a transaction: `relay`, `service` (the behaviour that loses them).
     pub told_by: ToldBy,
 }
@@ -105,6 +119,16 @@ impl Config {
             "R0" => ToldBy::Service,
             "R1" => ToldBy::Relay,
             other => return Err(format!("`{other}` is no rung of {DUAL_WRITE}; there are R0, R1")),
+        };
+        Ok(())
+    }
+
+    /// Takes a rung of the ladder of `duplicates-and-reorder`.
+    pub fn stand_on_duplicates(&mut self, rung: &str) -> Result<(), String> {
+        self.payment_news = match rung {
+            "R0" | "R1" => PaymentNews::Last,
+            "R2" => PaymentNews::Newest,
+            other => return Err(format!("`{other}` is no rung of {DUPLICATES_AND_REORDER}; there are R0, R1, R2")),
         };
         Ok(())
     }

@@ -1,7 +1,10 @@
 //! What order-service listens to.
 
 use cart_api::events::CartCheckedOut;
-use payment_api::events::{PaymentAuthorized, PaymentCaptured, PaymentFailed, PaymentRefunded, PaymentVoided};
+use payment_api::{
+    PaymentStatus,
+    events::{PaymentAuthorized, PaymentCaptured, PaymentFailed, PaymentRefunded, PaymentVoided},
+};
 use platform::{
     client::CallError,
     consumer::HandlerError,
@@ -10,9 +13,9 @@ use platform::{
     schema::SchemaError,
     service::Env,
 };
-use types::{OrderId, PaymentId};
+use types::OrderId;
 
-use crate::{app::App, error::OrderError, store};
+use crate::{app::App, domain::Heard, error::OrderError, store};
 
 pub const TOPICS: &[&str] = &[
     CartCheckedOut::TOPIC,
@@ -25,11 +28,13 @@ pub const TOPICS: &[&str] = &[
 
 pub fn all(env: &Env, app: &App) -> Result<Vec<Consumer>, SchemaError> {
     macro_rules! payment {
-        ($event:ty, $status:literal) => {{
+        ($event:ty, $status:expr) => {{
             let app = app.clone();
             taking::<$event>(env, async move |tx: &mut Tx<'_>, received: &Received<$event>| {
                 let event = &received.event;
-                payment_changed(&app, tx, event.order_id, event.payment_id, $status).await
+                let refunded = event.refunded.map_or(0, |money| money.amount);
+                let heard = Heard { payment: event.payment_id, status: ($status)(event), refunded, version: event.version };
+                payment_changed(&app, tx, event.order_id, heard).await
             })?
         }};
     }
@@ -49,17 +54,25 @@ pub fn all(env: &Env, app: &App) -> Result<Vec<Consumer>, SchemaError> {
                 })
             })
         })?,
-        payment!(PaymentAuthorized, "AUTHORIZED"),
-        payment!(PaymentCaptured, "CAPTURED"),
-        payment!(PaymentFailed, "FAILED"),
-        payment!(PaymentVoided, "VOIDED"),
-        payment!(PaymentRefunded, "REFUNDED"),
+        payment!(PaymentAuthorized, |_| PaymentStatus::Authorized),
+        payment!(PaymentCaptured, |_| PaymentStatus::Captured),
+        payment!(PaymentFailed, |_| PaymentStatus::Failed),
+        payment!(PaymentVoided, |_| PaymentStatus::Voided),
+        payment!(PaymentRefunded, after_refund),
     ])
 }
 
+/// Who told it before events said what is kept gave everything back.
+fn after_refund(event: &PaymentRefunded) -> PaymentStatus {
+    match event.kept {
+        Some(kept) if kept.amount > 0 => PaymentStatus::PartiallyRefunded,
+        _ => PaymentStatus::Refunded,
+    }
+}
+
 /// Notes what is heard of a payment and wakes the saga that waits for it.
-async fn payment_changed(app: &App, tx: &mut Tx<'_>, order: OrderId, payment: PaymentId, status: &str) -> Result<(), HandlerError> {
-    store::note_payment(tx, order, payment, status).await?;
+async fn payment_changed(app: &App, tx: &mut Tx<'_>, order: OrderId, heard: Heard) -> Result<(), HandlerError> {
+    store::note_payment(tx, order, &heard, app.hears_only_news()).await?;
     app.sagas.wake(tx, order.uuid()).await?;
     Ok(())
 }

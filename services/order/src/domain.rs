@@ -4,6 +4,7 @@ use order_api::{
     OrderItem, OrderStatus,
     events::{OrderCreated, OrderLine, OrderStatusChanged},
 };
+use payment_api::PaymentStatus;
 use types::{Address, CartId, Currency, CustomerId, Money, OrderId, PaymentId, Region, Timestamp, states};
 
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +22,10 @@ pub struct Order {
     pub totals: Totals,
     pub payment_id: Option<PaymentId>,
     pub payment_status: Option<String>,
+    /// What has gone back of the payment, as far as was heard; in minor units.
+    pub payment_refunded: i64,
+    /// The version of the payment of which these are.
+    pub payment_version: i64,
     /// Gone once the customer was erased.
     pub shipping_address: Option<Address>,
     pub cancel_note: Option<String>,
@@ -38,6 +43,16 @@ pub struct Totals {
     pub tax: i64,
     pub shipping: i64,
     pub total: i64,
+}
+
+/// What is heard of an order's payment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Heard {
+    pub payment: PaymentId,
+    pub status: PaymentStatus,
+    /// In minor units.
+    pub refunded: i64,
+    pub version: i64,
 }
 
 /// A step that the table does not have.
@@ -78,6 +93,23 @@ impl Order {
         self.version += 1;
         self.updated_at = now;
         Ok(self.told(Some(previous), reason))
+    }
+
+    /// Takes what is heard of its payment, unless something newer was heard before.
+    pub fn hear(&mut self, heard: &Heard) {
+        if heard.version > self.payment_version {
+            self.payment_id = Some(heard.payment);
+            self.payment_status = Some(heard.status.to_string());
+            (self.payment_refunded, self.payment_version) = (heard.refunded, heard.version);
+        }
+    }
+
+    /// Whether something may be given back of what was paid for it: it was paid, and goes on.
+    #[must_use]
+    pub fn can_be_credited(&self) -> bool {
+        use OrderStatus::{Closed, Confirmed, Delivered, FulfilledReady, Shipped};
+        matches!(self.status, Confirmed | FulfilledReady | Shipped | Delivered | Closed)
+            && self.payment_status.as_deref().is_some_and(|status| ["CAPTURED", "PARTIALLY_REFUNDED"].contains(&status))
     }
 
     /// Whether a customer may still cancel it.
@@ -123,6 +155,8 @@ pub(crate) mod tests {
             totals: Totals { subtotal: 1999, discounts: 0, tax: 0, shipping: 0, total: 1999 },
             payment_id: None,
             payment_status: None,
+            payment_refunded: 0,
+            payment_version: 0,
             shipping_address: None,
             cancel_note: None,
             request_token: "k".into(),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::extract::State;
 use order_api::{
-    CancelOrder, CreateOrder, Order,
+    CancelOrder, CreateOrder, Credit, GrantCredit, Order,
     client::{CustomerSummary, Erased},
 };
 use platform::{
@@ -13,7 +13,7 @@ use platform::{
     problem::Problem,
 };
 use serde::Deserialize;
-use types::{CustomerId, OrderId};
+use types::{CreditId, CustomerId, OrderId};
 use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -28,6 +28,8 @@ pub fn router(app: App) -> OpenApiRouter {
         .routes(routes!(create, list))
         .routes(routes!(get))
         .routes(routes!(cancel))
+        .routes(routes!(grant_credit, credits))
+        .routes(routes!(credit))
         .routes(routes!(summary))
         .routes(routes!(erase))
         .with_state(app)
@@ -157,6 +159,54 @@ async fn cancel(State(app): State<App>, caller: Caller, Path(id): Path<OrderId>,
     }
     let note = command.body.reason.map(String::from);
     Ok(app.cancel(id, note, command.key, CANCEL_WAIT).await?)
+}
+
+/// Give something back of an order, to make up for something
+///
+/// The money goes back by itself, and `payment.refunded` of the order tells when it has. All credits of an order are at most its total. 409 where nothing
+/// was paid for it, or it was cancelled.
+#[utoipa::path(
+    post, path = "/orders/{id}/credits", tag = "orders",
+    params(
+        ("id" = OrderId, Path, description = "The order's id"),
+        ("Idempotency-Key" = Option<String>, Header, description = "The same key is answered the same"),
+    ),
+    request_body = GrantCredit,
+    responses(
+        (status = 201, description = "The credit", body = Credit),
+        (status = "4XX", description = "Refused; nothing has happened", body = Problem, content_type = "application/problem+json"),
+        (status = "5XX", description = "Not answered", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+async fn grant_credit(State(app): State<App>, Path(id): Path<OrderId>, command: Command<GrantCredit>) -> Result<Answer, Problem> {
+    Ok(app.grant_credit(id, command.body, command.key).await?)
+}
+
+/// What was given back of an order to make up for something, the oldest first
+#[utoipa::path(
+    get, path = "/orders/{id}/credits", tag = "orders", params(("id" = OrderId, Path, description = "The order's id")),
+    responses(
+        (status = 200, description = "The credits, all of them", body = Page<Credit>),
+        (status = "4XX", description = "Refused", body = Problem, content_type = "application/problem+json"),
+        (status = "5XX", description = "Not answered", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+async fn credits(State(app): State<App>, Path(id): Path<OrderId>) -> Result<Answer, Problem> {
+    Answer::ok(&Page { items: app.credits(id).await?, next_cursor: None })
+}
+
+/// One credit
+#[utoipa::path(
+    get, path = "/orders/{id}/credits/{credit}", tag = "orders",
+    params(("id" = OrderId, Path, description = "The order's id"), ("credit" = CreditId, Path, description = "The credit's id")),
+    responses(
+        (status = 200, description = "The credit", body = Credit),
+        (status = "4XX", description = "Refused", body = Problem, content_type = "application/problem+json"),
+        (status = "5XX", description = "Not answered", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+async fn credit(State(app): State<App>, Path((id, credit)): Path<(OrderId, CreditId)>) -> Result<Answer, Problem> {
+    Answer::ok(&app.credit(id, credit).await?)
 }
 
 /// How much a customer has bought (for services)

@@ -1,19 +1,21 @@
 //! order-service: takes a cart, and sees to it that its stock and its money come together, or neither.
 //!
-//! Reading order: [`domain`] (what an order may do), [`checkout`] (the saga), [`app`] (the use cases), [`telling`] (their events), [`store`]
-//! (every query), then the doors: [`http`], [`consumers`].
+//! Reading order: [`domain`] (what an order may do), [`checkout`] (the saga), [`app`] (the use cases), [`credits`] (what is given back to make up for
+//! something), [`telling`] (their events), [`store`] (every query), then the doors: [`http`], [`consumers`].
 
 pub mod app;
 pub mod audit;
 pub mod checkout;
 pub mod config;
 pub mod consumers;
+pub mod credits;
 pub mod domain;
 pub mod error;
 pub mod http;
 pub mod store;
 pub mod telling;
 
+use order_api::events;
 use platform::{
     db::Migration,
     event::Event,
@@ -25,7 +27,7 @@ pub const MANIFEST: Manifest = Manifest {
     name: "order",
     summary: "Orders: one per cart, taken through reservation, payment and confirmation by a saga that survives crashes.",
     paths: &["/orders"],
-    publishes: &[order_api::events::OrderCreated::TOPIC, order_api::events::OrderStatusChanged::TOPIC],
+    publishes: &[events::OrderCreated::TOPIC, events::OrderStatusChanged::TOPIC, events::OrderCreditGranted::TOPIC],
     consumes: consumers::TOPICS,
     problems: error::KINDS,
     migrations: all_migrations,
@@ -35,7 +37,7 @@ pub const MANIFEST: Manifest = Manifest {
 fn all_migrations() -> Vec<Migration> {
     let mut all = migrations![(1, "0001_orders")];
     all.push(saga::migration(2, checkout::TABLE));
-    all.extend(migrations![(3, "0003_erasures"), (4, "0004_guests")]);
+    all.extend(migrations![(3, "0003_erasures"), (4, "0004_guests"), (5, "0005_credits")]);
     all
 }
 
@@ -50,6 +52,7 @@ async fn build(env: Env) -> Result<Service, BuildError> {
         rungs: vec![
             config.switch(config::OVERSELL, config::Config::stand_on),
             config.switch(config::DUAL_WRITE, config::Config::stand_on_dual_write),
+            config.switch(config::DUPLICATES_AND_REORDER, config::Config::stand_on_duplicates),
         ],
     })
 }

@@ -5,12 +5,12 @@ use platform::{
     db::{DbError, FromRow, Row, Tx},
     values,
 };
-use types::{CartId, Currency, CustomerId, Money, OrderId, PaymentId, Timestamp};
+use types::{CartId, Currency, CustomerId, Money, OrderId, Timestamp};
 
-use crate::domain::{Order, Totals};
+use crate::domain::{Heard, Order, Totals};
 
 const COLUMNS: &str = "id, cart_id, customer_id, guest_session, region, currency, status, subtotal, discounts, tax, shipping, total, payment_id, \
-                       payment_status, shipping_address, cancel_note, request_token, version, created_at, updated_at";
+                       payment_status, payment_refunded, payment_version, shipping_address, cancel_note, request_token, version, created_at, updated_at";
 
 /// An order without its lines.
 struct Head(Order);
@@ -36,6 +36,8 @@ impl FromRow for Head {
             },
             payment_id: row.optional_id("payment_id")?,
             payment_status: row.get("payment_status")?,
+            payment_refunded: row.get("payment_refunded")?,
+            payment_version: row.get("payment_version")?,
             shipping_address: address.and_then(|json| serde_json::from_str(&json).ok()),
             cancel_note: row.get("cancel_note")?,
             request_token: row.get("request_token")?,
@@ -106,11 +108,14 @@ pub async fn insert(tx: &mut Tx<'_>, order: &Order, told: &OrderStatusChanged) -
 pub async fn save(tx: &mut Tx<'_>, order: &Order, told: &OrderStatusChanged) -> Result<bool, DbError> {
     let changed = tx
         .execute(
-            "UPDATE orders SET status = ?, payment_id = ?, payment_status = ?, version = ?, updated_at = ? WHERE id = ? AND version = ?",
+            "UPDATE orders SET status = ?, payment_id = ?, payment_status = ?, payment_refunded = ?, payment_version = ?, version = ?,
+             updated_at = ? WHERE id = ? AND version = ?",
             values![
                 order.status.as_str(),
                 order.payment_id,
                 order.payment_status.clone(),
+                order.payment_refunded,
+                order.payment_version,
                 order.version,
                 order.updated_at,
                 order.id,
@@ -133,10 +138,13 @@ async fn append_history(tx: &mut Tx<'_>, told: &OrderStatusChanged) -> Result<()
     .map(|_| ())
 }
 
-/// What is known of the payment, without a step of the order's own life.
-pub async fn note_payment(tx: &mut Tx<'_>, order: OrderId, payment: PaymentId, status: &str) -> Result<(), DbError> {
-    let update = "UPDATE orders SET payment_id = ?, payment_status = ? WHERE id = ?";
-    tx.execute(update, values![payment, status, order]).await.map(|_| ())
+/// What is heard of the payment, without a step of the order's own life. With `newest`, only what is newer than what was heard before.
+pub async fn note_payment(tx: &mut Tx<'_>, order: OrderId, heard: &Heard, newest: bool) -> Result<(), DbError> {
+    let update = "UPDATE orders SET payment_id = ?, payment_status = ?, payment_refunded = ?, payment_version = ?
+                  WHERE id = ? AND payment_version < ?";
+    let older_than = if newest { heard.version } else { i64::MAX };
+    let heard = values![heard.payment, heard.status.as_str(), heard.refunded, heard.version, order, older_than];
+    tx.execute(update, heard).await.map(|_| ())
 }
 
 pub async fn note_cancel(tx: &mut Tx<'_>, order: OrderId, note: &str) -> Result<(), DbError> {
@@ -204,7 +212,10 @@ pub async fn erase(tx: &mut Tx<'_>, customer: CustomerId, now: Timestamp) -> Res
     tx.insert_new("INSERT INTO erased_customers (customer_id, at) VALUES (?, ?)", values![customer, now]).await?;
     let update = "UPDATE orders SET shipping_address = NULL, cancel_note = NULL
                   WHERE customer_id = ? AND (shipping_address IS NOT NULL OR cancel_note IS NOT NULL)";
-    tx.execute(update, values![customer]).await
+    let records = tx.execute(update, values![customer]).await?;
+    let credits = "UPDATE order_credits SET reason = NULL
+                   WHERE reason IS NOT NULL AND order_id IN (SELECT id FROM orders WHERE customer_id = ?)";
+    Ok(records + tx.execute(credits, values![customer]).await?)
 }
 
 pub async fn timeline(tx: &mut Tx<'_>, id: OrderId) -> Result<Vec<TimelineEntry>, DbError> {

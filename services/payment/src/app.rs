@@ -268,7 +268,8 @@ impl App {
         macro_rules! tell {
             ($event:ident) => {{
                 let (payment_id, order_id) = (payment.id, payment.order_id);
-                let event = events::$event { payment_id, order_id, amount, version: step.version, reason, at: step.at };
+                let (refunded, kept) = (Some(payment.money(payment.refunded)), Some(payment.money(payment.left(0))));
+                let event = events::$event { payment_id, order_id, amount, version: step.version, reason, refunded, kept, at: step.at };
                 self.outbox.add(tx, &event).await.map(|_| ())
             }};
         }

@@ -5,7 +5,7 @@ use platform::{
     db::{Db, DbError, FromRow, Row},
 };
 use serde::Serialize;
-use types::{OrderId, PaymentId, Timestamp, id::Uuid};
+use types::{CreditId, OrderId, PaymentId, Timestamp, id::Uuid};
 
 /// A payment as it stands; amounts in minor units.
 #[derive(Serialize)]
@@ -126,6 +126,8 @@ struct RefundFact {
     status: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     psp_event_id: Option<Uuid>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    credit_id: Option<CreditId>,
 }
 
 impl FromRow for RefundFact {
@@ -140,6 +142,7 @@ impl FromRow for RefundFact {
             currency: row.get("currency")?,
             status: row.get("status")?,
             psp_event_id: row.get("psp_event_id")?,
+            credit_id: row.optional_id("credit_id")?,
         })
     }
 }
@@ -161,7 +164,7 @@ pub fn collections(db: &Db) -> Vec<Collection> {
         Collection::of_rows::<RefundFact>(
             "refunds",
             db,
-            "SELECT r.seq, r.created_at, r.id, r.payment_id, r.amount, p.currency, r.status, r.psp_event_id
+            "SELECT r.seq, r.created_at, r.id, r.payment_id, r.amount, p.currency, r.status, r.psp_event_id, r.credit_id
              FROM refunds r JOIN payments p ON p.id = r.payment_id WHERE r.seq > ? ORDER BY r.seq LIMIT ?",
         ),
         Collection::of_rows::<LineFact>(

@@ -1,5 +1,5 @@
 //! The settings of payment-service, section `[payment]`, and its place on the ladders of a provider that is silent: `psp-timeout`,
-//! `late-capture` and `double-charge`.
+//! `late-capture` and `double-charge`, and of `duplicates-and-reorder`.
 
 use std::time::Duration;
 
@@ -16,6 +16,8 @@ pub const RETRY_PAUSE: Duration = Duration::from_secs(1);
 pub const PSP_TIMEOUT: &str = "psp-timeout";
 pub const LATE_CAPTURE: &str = "late-capture";
 pub const DOUBLE_CHARGE: &str = "double-charge";
+/// The scenario of events that come twice and out of turn.
+pub const DUPLICATES_AND_REORDER: &str = "duplicates-and-reorder";
 
 /// What an authorization counts as that the PSP has not answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -35,6 +37,16 @@ pub enum RetryKey {
     One,
     /// A new one: for the PSP it is another request (R0 of `double-charge`).
     PerTry,
+}
+
+/// What makes a refund for a credit the same refund when the credit is told again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CreditRefund {
+    /// The credit: it has one refund, however often it is told (R1, R2).
+    PerCredit,
+    /// Nothing: each time that it is told is a refund (R0).
+    PerDelivery,
 }
 
 /// What becomes of what the PSP tells of a payment that has ended.
@@ -60,6 +72,8 @@ pub struct Config {
     pub no_answer: NoAnswer,
     /// What becomes of what the PSP tells of a payment that has ended: `undone`, `ignored`.
     pub late_events: LateEvents,
+    /// How often a credit is refunded that is told more than once: `per-credit`, `per-delivery` (the behaviour that pays twice).
+    pub credit_refund: CreditRefund,
     /// When the PSP is asked for the first time about what it has not answered; every further question waits twice as long.
     pub first_inquiry_seconds: u64,
     /// The longest wait between two questions.
@@ -105,6 +119,16 @@ impl Config {
         Ok(())
     }
 
+    /// Takes a rung of the ladder of `duplicates-and-reorder`.
+    pub fn stand_on_duplicates(&mut self, rung: &str) -> Result<(), String> {
+        self.credit_refund = match rung {
+            "R0" => CreditRefund::PerDelivery,
+            "R1" | "R2" => CreditRefund::PerCredit,
+            other => return Err(format!("`{other}` is no rung of {DUPLICATES_AND_REORDER}; there are R0, R1, R2")),
+        };
+        Ok(())
+    }
+
     #[must_use]
     pub const fn psp_timeout(&self) -> Duration {
         Duration::from_millis(self.psp_timeout_ms)
@@ -138,6 +162,7 @@ mod tests {
             retry_key: RetryKey::One,
             no_answer: NoAnswer::Unknown,
             late_events: LateEvents::Undone,
+            credit_refund: CreditRefund::PerCredit,
             first_inquiry_seconds: 30,
             inquiry_max_seconds: 100,
             psp_callback_secret: String::new(),

@@ -37,6 +37,8 @@ pub const KINDS: &[&Kind] = &[
 pub enum PaymentError {
     #[error("there is no payment {0}")]
     Unknown(PaymentId),
+    #[error("order {0} has no payment")]
+    NoneOfOrder(OrderId),
     #[error("a callback names `{0}`, which is no payment")]
     UnknownName(String),
     #[error("order {order} has payment {payment} already")]
@@ -90,6 +92,7 @@ impl From<PaymentError> for Problem {
         let stands = |kind: &Kind, status: PaymentStatus| Self::new(kind).detail(format!("It is {status}.")).with("currentStatus", status);
         match error {
             PaymentError::Unknown(id) => Self::not_found(format!("payment {id}")),
+            PaymentError::NoneOfOrder(order) => Self::not_found(format!("payment of order {order}")),
             PaymentError::UnknownName(name) => Self::not_found(format!("payment {name}")),
             PaymentError::Exists { payment, .. } => {
                 Self::new(&EXISTS).detail(format!("It is payment {payment}.")).with("paymentId", payment)

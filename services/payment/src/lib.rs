@@ -2,12 +2,13 @@
 //! and keeps the books so that they agree with the provider's own.
 //!
 //! Reading order: [`domain`] (what a payment may do), [`ledger`] (double entry), [`app`] (the use cases, with [`app::learn`] at their
-//! heart), [`callback`], [`store`] (every query), then the door: [`http`].
+//! heart), [`callback`], [`store`] (every query), then the doors: [`http`], [`consumers`].
 
 pub mod app;
 pub mod audit;
 pub mod callback;
 pub mod config;
+pub mod consumers;
 pub mod domain;
 pub mod error;
 pub mod http;
@@ -36,7 +37,7 @@ pub const MANIFEST: Manifest = Manifest {
         events::PaymentVoided::TOPIC,
         events::PaymentRefunded::TOPIC,
     ],
-    consumes: &[],
+    consumes: consumers::TOPICS,
     problems: error::KINDS,
     migrations: all_migrations,
     build: |env| Box::pin(build(env)),
@@ -46,7 +47,7 @@ pub const MANIFEST: Manifest = Manifest {
 const LOOK: Duration = Duration::from_secs(30);
 
 fn all_migrations() -> Vec<Migration> {
-    migrations![(1, "0001_payments"), (2, "0002_customers")]
+    migrations![(1, "0001_payments"), (2, "0002_customers"), (3, "0003_credits")]
 }
 
 async fn build(env: Env) -> Result<Service, BuildError> {
@@ -68,6 +69,8 @@ async fn build(env: Env) -> Result<Service, BuildError> {
         config.switch(config::PSP_TIMEOUT, config::Config::stand_on),
         config.switch(config::LATE_CAPTURE, config::Config::stand_on),
         config.switch(config::DOUBLE_CHARGE, config::Config::stand_on_double_charge),
+        config.switch(config::DUPLICATES_AND_REORDER, config::Config::stand_on_duplicates),
     ];
-    Ok(Service { router: http::router(app, reader), background, audit: audit::collections(&env.db()), rungs, ..Service::default() })
+    let consumers = consumers::all(&env, &app)?;
+    Ok(Service { router: http::router(app, reader), consumers, background, audit: audit::collections(&env.db()), rungs })
 }

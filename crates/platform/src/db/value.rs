@@ -104,5 +104,6 @@ bind! {
     types::OrderId => Uuid, id => id.uuid();
     types::PaymentId => Uuid, id => id.uuid();
     types::ReservationId => Uuid, id => id.uuid();
+    types::CreditId => Uuid, id => id.uuid();
     types::EventId => Uuid, id => id.uuid();
 }

@@ -21,6 +21,8 @@ pub fn paid(inventory: &Inventory, order_id: OrderId) -> PaymentAuthorized {
         amount: Money::new(1999, Currency::Usd),
         version: 2,
         reason: None,
+        refunded: None,
+        kept: None,
         at: inventory.world.clock().now(),
     }
 }

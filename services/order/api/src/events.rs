@@ -4,7 +4,7 @@
 use apache_avro::AvroSchema;
 use platform::event::Event;
 use serde::{Deserialize, Serialize};
-use types::{CartId, CustomerId, Money, OrderId, Quantity, Region, Sku, Timestamp};
+use types::{CartId, CreditId, CustomerId, Money, OrderId, Quantity, Region, Sku, Timestamp};
 
 use crate::OrderStatus;
 
@@ -50,6 +50,23 @@ pub struct OrderStatusChanged {
 
 impl Event for OrderStatusChanged {
     const TOPIC: &'static str = "order.status.changed.v1";
+    fn key(&self) -> String {
+        self.order_id.to_string()
+    }
+}
+
+/// Something of what an order cost is to go back, to make up for something. Payment-service sees to it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, AvroSchema)]
+#[avro(namespace = "crashcart.order")]
+pub struct OrderCreditGranted {
+    pub credit_id: CreditId,
+    pub order_id: OrderId,
+    pub amount: Money,
+    pub at: Timestamp,
+}
+
+impl Event for OrderCreditGranted {
+    const TOPIC: &'static str = "order.credit.granted.v1";
     fn key(&self) -> String {
         self.order_id.to_string()
     }

@@ -6,7 +6,7 @@ pub mod events;
 pub use cart_api::{MethodKind, PaymentMethod};
 pub use client::Orders;
 use serde::{Deserialize, Serialize};
-use types::{Address, CartId, CustomerId, Money, OrderId, PaymentId, Quantity, Region, ShortText, Sku, Timestamp};
+use types::{Address, CartId, CreditId, CustomerId, Money, OrderId, PaymentId, Quantity, Region, ShortText, Sku, Timestamp};
 use utoipa::ToSchema;
 
 types::words! {
@@ -57,6 +57,29 @@ pub struct CancelOrder {
     pub reason: Option<ShortText>,
 }
 
+/// What a shop gives back to make up for something: a late parcel, a scratch.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct GrantCredit {
+    /// At least 1, in the order's currency; all credits of an order together are at most its total.
+    pub amount: Money,
+    /// For those who look after the order; it is told to nobody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<ShortText>,
+}
+
+/// A credit that was granted. The money goes back by itself; the payment tells of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Credit {
+    pub id: CreditId,
+    pub order_id: OrderId,
+    pub amount: Money,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    pub granted_at: Timestamp,
+}
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Order {
@@ -92,6 +115,8 @@ pub struct OrderPayment {
     pub id: PaymentId,
     /// What order-service last heard of it: `AUTHORIZED`, `CAPTURED`, `VOIDED`, `FAILED`, …
     pub status: String,
+    /// What has gone back of it, as far as order-service has heard.
+    pub refunded: Money,
 }
 
 /// Empty until something is shipped.

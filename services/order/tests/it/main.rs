@@ -2,6 +2,7 @@
 //! answers. With the real neighbours it is tested in `tests/system`.
 #![expect(clippy::unwrap_used, reason = "what a test cannot go on without is a failed test")]
 
+mod credits;
 mod neighbours;
 mod ownership;
 

@@ -15,9 +15,10 @@ use axum::{
     routing::{get, post},
 };
 use cart_api::events::{CartCheckedOut, CheckedOutLine};
+use payment_api::events::{PaymentAuthorized, PaymentRefunded};
 use platform::{Settings, bus::Outgoing, event::Event, schema::Codec, testing::Stage};
 use serde_json::{Value, json};
-use types::{CartId, Currency, Money, Quantity, Sku, Timestamp, id::Uuid};
+use types::{CartId, Currency, Money, OrderId, PaymentId, Quantity, Sku, Timestamp, id::Uuid};
 
 pub const CUSTOMER: &str = "0195f3a2-7c11-7d3e-8a11-3f2f0c9b1e22";
 
@@ -77,6 +78,43 @@ pub async fn stage_of(script: Script, change: impl FnOnce(Settings) -> Settings)
 }
 
 /// What cart-service would publish.
+/// Tells that 1.00 was refunded of the payment of an order; the `nth` such telling, of which each says what has gone back in all.
+pub async fn announce_refund(stage: &Stage, order: OrderId, nth: i64) {
+    let event = PaymentRefunded {
+        payment_id: PaymentId(Uuid::from_u128(3)),
+        order_id: order,
+        amount: Money::new(100, Currency::Usd),
+        version: 10 + nth,
+        reason: None,
+        refunded: Some(Money::new(100 * nth, Currency::Usd)),
+        kept: Some(Money::new(1_999 - 100 * nth, Currency::Usd)),
+        at: Timestamp::from_seconds(1),
+    };
+    publish(stage, &event, Uuid::from_u128(100 + nth.unsigned_abs() as u128)).await;
+}
+
+/// Tells of the authorization of an order's payment, which has the version that the script gives it.
+pub async fn announce_authorization(stage: &Stage, order: OrderId) {
+    let event = PaymentAuthorized {
+        payment_id: PaymentId(Uuid::from_u128(3)),
+        order_id: order,
+        amount: Money::new(1_999, Currency::Usd),
+        version: 3,
+        reason: None,
+        refunded: None,
+        kept: None,
+        at: Timestamp::from_seconds(1),
+    };
+    publish(stage, &event, Uuid::from_u128(200)).await;
+}
+
+async fn publish<E: Event>(stage: &Stage, event: &E, id: Uuid) {
+    let codec = Codec::<E>::register(stage.world.registry(), &format!("{}-value", E::TOPIC)).unwrap();
+    let headers = vec![("ce_id".to_owned(), id.to_string())];
+    let outgoing = Outgoing { topic: E::TOPIC.into(), key: event.key(), value: codec.encode(event).unwrap(), headers };
+    stage.world.bus().publish(vec![outgoing]).await.unwrap();
+}
+
 pub async fn announce_checkout(stage: &Stage, cart: CartId) {
     let line = CheckedOutLine { sku: Sku::new("LAMP").unwrap(), quantity: Quantity::ONE, unit_price: Money::new(1999, Currency::Usd) };
     let event = CartCheckedOut {
@@ -87,10 +125,7 @@ pub async fn announce_checkout(stage: &Stage, cart: CartId) {
         version: 2,
         at: Timestamp::from_seconds(1),
     };
-    let codec = Codec::<CartCheckedOut>::register(stage.world.registry(), "cart.checkedout.v1-value").unwrap();
-    let headers = vec![("ce_id".to_owned(), Uuid::from_u128(9).to_string())];
-    let outgoing = Outgoing { topic: CartCheckedOut::TOPIC.into(), key: event.key(), value: codec.encode(&event).unwrap(), headers };
-    stage.world.bus().publish(vec![outgoing]).await.unwrap();
+    publish(stage, &event, Uuid::from_u128(9)).await;
 }
 
 fn problem(status: u16, slug: &str) -> Response {
@@ -171,9 +206,11 @@ fn payment(script: Script, clock: platform::Clock) -> Router {
     fn view(script: &Script) -> Value {
         let at = "2026-01-05T00:00:00Z";
         let status = script.payment.lock().unwrap().clone();
+        let steps = ["REQUIRES_CONFIRMATION", "PROCESSING", "AUTHORIZED", "CAPTURED", "REFUNDED"];
+        let version = steps.iter().position(|step| *step == status).map_or(9, |place| place + 1);
         json!({
             "id": Uuid::from_u128(3), "orderId": Uuid::from_u128(4), "amount": usd(1999), "captured": usd(0), "refunded": usd(0),
-            "status": status, "refunds": [], "version": 1, "createdAt": at, "updatedAt": at,
+            "status": status, "refunds": [], "version": version, "createdAt": at, "updatedAt": at,
         })
     }
     let shown = |script: &Script| Json(view(script)).into_response();

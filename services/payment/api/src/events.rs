@@ -19,6 +19,10 @@ macro_rules! payment_event {
             pub version: i64,
             /// For a failure its code, for a void or a refund what was given as the reason.
             pub reason: Option<String>,
+            /// What has gone back of it in all by now; unknown to who told it before there was this.
+            pub refunded: Option<Money>,
+            /// What we have of it: captured less refunded; unknown likewise.
+            pub kept: Option<Money>,
             pub at: Timestamp,
         }
         impl Event for $name {

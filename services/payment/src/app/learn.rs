@@ -248,6 +248,7 @@ impl App {
             status: RefundStatus::Succeeded,
             request_token: None,
             psp_event_id: Some(event.event_id),
+            credit_id: None,
             ask_at: None,
             asked: 0,
             created_at: now,

@@ -1,13 +1,15 @@
 //! Refunds. A refund is a row before the PSP is asked, with a key of its own; it counts as long as it is pending, and the PSP is asked
 //! until it has answered.
 
+use order_api::events::OrderCreditGranted;
 use payment_api::{RefundRequest, RefundStatus};
 use platform::{client::CallError, db::Tx, http::Answer, idempotency::Key, problem::kinds};
 use psp_api::Amount;
-use types::{Money, PaymentId, id::Uuid};
+use types::{CreditId, Money, PaymentId, id::Uuid};
 
 use super::{App, view};
 use crate::{
+    config::CreditRefund,
     domain::{Payment, Refundable},
     error::PaymentError,
     store::{
@@ -15,6 +17,18 @@ use crate::{
         refunds::{self, Refund},
     },
 };
+
+/// What is known of a refund that is to be made, beside its amount.
+#[derive(Clone, Debug, Default)]
+struct Asked {
+    /// What was asked for; none: all that is left.
+    amount: Option<i64>,
+    reason: Option<String>,
+    /// By which the same request is known again; none when nobody asked.
+    token: Option<String>,
+    /// The credit that it is for.
+    credit: Option<CreditId>,
+}
 
 impl App {
     /// Gives back what was captured, or a part of it. 202 with a pending refund when the PSP does not answer; it is asked again then.
@@ -45,7 +59,8 @@ impl App {
                 if all.len() >= refunds::MOST {
                     return Err(PaymentError::TooManyRefunds(all.len()));
                 }
-                let refund = this.add_refund(tx, &mut payment, amount, asked_amount, reason, Some(token.clone())).await?;
+                let asked = Asked { amount: asked_amount, reason, token: Some(token.clone()), credit: None };
+                let refund = this.add_refund(tx, &mut payment, amount, asked).await?;
                 Ok((payment, refund))
             })
             .await?;
@@ -57,25 +72,18 @@ impl App {
     }
 
     /// A new pending refund; the payment is saved with it, so that of two at the same time one sees the other.
-    async fn add_refund(
-        &self,
-        tx: &mut Tx<'_>,
-        payment: &mut Payment,
-        amount: i64,
-        asked_amount: Option<i64>,
-        reason: Option<String>,
-        request_token: Option<String>,
-    ) -> Result<Refund, PaymentError> {
+    async fn add_refund(&self, tx: &mut Tx<'_>, payment: &mut Payment, amount: i64, asked: Asked) -> Result<Refund, PaymentError> {
         let now = self.clock.now();
         let refund = Refund {
             id: self.ids.make(),
             payment_id: payment.id,
             amount,
-            asked_amount,
-            reason,
+            asked_amount: asked.amount,
+            reason: asked.reason,
             status: RefundStatus::Pending,
-            request_token,
+            request_token: asked.token,
             psp_event_id: None,
+            credit_id: asked.credit,
             ask_at: Some(now.plus(self.config.get().inquiry_pause(0))),
             asked: 0,
             created_at: now,
@@ -109,6 +117,42 @@ impl App {
         }
     }
 
+    /// Gives back what an order is credited, once for each credit; no more than is left of the payment.
+    pub async fn credit(&self, told: &OrderCreditGranted) -> Result<(), PaymentError> {
+        let token = match self.config.get().credit_refund {
+            CreditRefund::PerCredit => format!("credit-{}", told.credit_id),
+            CreditRefund::PerDelivery => format!("delivery-{}", self.ids.make::<Uuid>()),
+        };
+        let (this, told) = (self.clone(), told.clone());
+        let made = self
+            .db
+            .write(async move |tx: &mut Tx<'_>| {
+                let mut payment = store::by_order(tx, told.order_id).await?.ok_or(PaymentError::NoneOfOrder(told.order_id))?;
+                let all = refunds::of(tx, payment.id).await?;
+                if let Some(known) = all.iter().find(|refund| refund.request_token.as_deref() == Some(&token)) {
+                    return Ok(Some((payment, known.clone())));
+                }
+                let amount = told.amount.amount.min(payment.left(pending(&all)));
+                if amount < 1 {
+                    return Ok::<_, PaymentError>(None);
+                }
+                if all.len() >= refunds::MOST {
+                    return Err(PaymentError::TooManyRefunds(all.len()));
+                }
+                let (reason, credit) = (Some("credit".to_owned()), Some(told.credit_id));
+                let asked = Asked { amount: Some(told.amount.amount), reason, token: Some(token.clone()), credit };
+                let refund = this.add_refund(tx, &mut payment, amount, asked).await?;
+                Ok(Some((payment, refund)))
+            })
+            .await?;
+        match made {
+            Some((payment, refund)) if refund.status == RefundStatus::Pending => {
+                self.ask_to_refund(&payment, &refund, None).await.map(|_| ())
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// What we owe of a payment that has ended without: refunded without anybody having asked.
     pub(super) async fn give_back(&self, id: PaymentId) -> Result<(), PaymentError> {
         let this = self.clone();
@@ -121,7 +165,7 @@ impl App {
                     return Ok::<_, PaymentError>(None);
                 }
                 let reason = Some("captured after the payment had ended".to_owned());
-                let refund = this.add_refund(tx, &mut payment, left, None, reason, None).await?;
+                let refund = this.add_refund(tx, &mut payment, left, Asked { reason, ..Asked::default() }).await?;
                 Ok(Some((payment, refund)))
             })
             .await?;

@@ -5,7 +5,7 @@ use platform::{
     db::{DbError, FromRow, Row, Tx},
     values,
 };
-use types::{Currency, Money, PaymentId, Timestamp, id::Uuid};
+use types::{CreditId, Currency, Money, PaymentId, Timestamp, id::Uuid};
 
 /// A payment has no more refunds than this.
 pub const MOST: usize = 100;
@@ -24,6 +24,7 @@ pub struct Refund {
     /// The `Idempotency-Key` of the request; none when nobody asked.
     pub request_token: Option<String>,
     pub psp_event_id: Option<Uuid>,
+    pub credit_id: Option<CreditId>,
     /// While it is pending: when the PSP is asked again.
     pub ask_at: Option<Timestamp>,
     /// How often the PSP was asked.
@@ -44,7 +45,8 @@ impl Refund {
     }
 }
 
-const COLUMNS: &str = "id, payment_id, amount, asked_amount, reason, status, request_token, psp_event_id, ask_at, asked, created_at";
+const COLUMNS: &str =
+    "id, payment_id, amount, asked_amount, reason, status, request_token, psp_event_id, credit_id, ask_at, asked, created_at";
 
 impl FromRow for Refund {
     fn from_row(row: &Row<'_>) -> Result<Self, DbError> {
@@ -57,6 +59,7 @@ impl FromRow for Refund {
             status: row.parse("status")?,
             request_token: row.get("request_token")?,
             psp_event_id: row.get("psp_event_id")?,
+            credit_id: row.optional_id("credit_id")?,
             ask_at: row.get("ask_at")?,
             asked: row.get("asked")?,
             created_at: row.get("created_at")?,
@@ -66,8 +69,8 @@ impl FromRow for Refund {
 
 pub async fn insert(tx: &mut Tx<'_>, refund: &Refund) -> Result<(), DbError> {
     tx.execute(
-        "INSERT INTO refunds (id, payment_id, amount, asked_amount, reason, status, request_token, psp_event_id, ask_at, asked, created_at)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO refunds (id, payment_id, amount, asked_amount, reason, status, request_token, psp_event_id, credit_id, ask_at, asked,
+         created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         values![
             refund.id,
             refund.payment_id,
@@ -77,6 +80,7 @@ pub async fn insert(tx: &mut Tx<'_>, refund: &Refund) -> Result<(), DbError> {
             refund.status.as_str(),
             refund.request_token.clone(),
             refund.psp_event_id,
+            refund.credit_id,
             refund.ask_at,
             refund.asked,
             refund.created_at

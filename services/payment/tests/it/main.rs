@@ -6,6 +6,7 @@ mod support;
 mod books;
 mod callbacks;
 mod confirm;
+mod credits;
 mod faults;
 mod money;
 mod ownership;

@@ -1,0 +1,3 @@
+DROP TABLE order_credits;
+ALTER TABLE orders DROP COLUMN payment_version;
+ALTER TABLE orders DROP COLUMN payment_refunded;
