@@ -1,11 +1,12 @@
-//! The settings of order-service, section `[order]`, and its places on the ladders of `oversell` and `dual-write`.
+//! The settings of order-service, section `[order]`, and its places on the ladders of `oversell`, `dual-write` and `poison`.
 
-use platform::settings::Section;
+use platform::{consumer::DeadLetters, settings::Section};
 use serde::Deserialize;
 
 /// The scenarios on whose ladders these settings stand.
 pub const OVERSELL: &str = "oversell";
 pub const DUAL_WRITE: &str = "dual-write";
+pub const POISON: &str = "poison";
 
 /// Who tells the events of a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -71,6 +72,8 @@ pub struct Config {
     pub confirm_wait_ms: u64,
     /// Who tells the events of a transaction: `relay`, `service` (the behaviour that loses them).
     pub told_by: ToldBy,
+    /// What becomes of an event that cannot be handled: `park`, `never` (the behaviour that stands still at it).
+    pub dead_letters: DeadLetters,
 }
 
 impl Section for Config {
@@ -105,6 +108,16 @@ impl Config {
             "R0" => ToldBy::Service,
             "R1" => ToldBy::Relay,
             other => return Err(format!("`{other}` is no rung of {DUAL_WRITE}; there are R0, R1")),
+        };
+        Ok(())
+    }
+
+    /// Takes a rung of the ladder of `poison`.
+    pub fn stand_on_poison(&mut self, rung: &str) -> Result<(), String> {
+        self.dead_letters = match rung {
+            "R0" => DeadLetters::Never,
+            "R1" => DeadLetters::Park,
+            other => return Err(format!("`{other}` is no rung of {POISON}; there are R0, R1")),
         };
         Ok(())
     }

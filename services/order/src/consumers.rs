@@ -4,15 +4,15 @@ use cart_api::events::CartCheckedOut;
 use payment_api::events::{PaymentAuthorized, PaymentCaptured, PaymentFailed, PaymentRefunded, PaymentVoided};
 use platform::{
     client::CallError,
-    consumer::HandlerError,
+    consumer::{Asking, HandlerError},
     db::Tx,
     event::{Consumer, Event, Received, direct, taking},
     schema::SchemaError,
-    service::Env,
+    service::{Env, Live},
 };
 use types::{OrderId, PaymentId};
 
-use crate::{app::App, error::OrderError, store};
+use crate::{app::App, config::Config, error::OrderError, store};
 
 pub const TOPICS: &[&str] = &[
     CartCheckedOut::TOPIC,
@@ -23,7 +23,13 @@ pub const TOPICS: &[&str] = &[
     PaymentRefunded::TOPIC,
 ];
 
-pub fn all(env: &Env, app: &App) -> Result<Vec<Consumer>, SchemaError> {
+pub fn all(env: &Env, app: &App, config: &Live<Config>) -> Result<Vec<Consumer>, SchemaError> {
+    let config = config.clone();
+    let dead_letters = Asking::new(move || config.get().dead_letters);
+    Ok(listening(env, app)?.into_iter().map(|consumer| consumer.with_dead_letters(dead_letters.clone())).collect())
+}
+
+fn listening(env: &Env, app: &App) -> Result<Vec<Consumer>, SchemaError> {
     macro_rules! payment {
         ($event:ty, $status:literal) => {{
             let app = app.clone();

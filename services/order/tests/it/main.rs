@@ -4,6 +4,7 @@
 
 mod neighbours;
 mod ownership;
+mod poison;
 
 use std::time::Duration;
 
