@@ -13,7 +13,7 @@ use crate::{
     hot_sku,
     invariants::{Breach, Invariant},
     knob::{Knob, KnobError, Knobs},
-    oversell,
+    oversell, poison,
     record::{Damage, Record},
     silence, stale_price,
     target::{ClockKind, Simulation, SimulationError, Target, TargetError},
@@ -30,6 +30,7 @@ pub const SCENARIOS: &[&Scenario] = &[
     &dual_write::SCENARIO,
     &hot_sku::SCENARIO,
     &duplicates::SCENARIO,
+    &poison::SCENARIO,
 ];
 
 /// The scenario of this name.
@@ -327,7 +328,8 @@ mod tests {
         assert_eq!(request().on_rungs(["R9"]).unwrap_err().to_string(), "`R9` is no rung of oversell; there are R0, R1, R1b, R2, R3");
         assert_eq!(
             find("oversel").unwrap_err().to_string(),
-            "there is no scenario `oversel`; there are oversell, psp-timeout, late-capture, double-charge, stale-price, dual-write, hot-sku, duplicates-and-reorder"
+            "there is no scenario `oversel`; there are oversell, psp-timeout, late-capture, double-charge, stale-price, dual-write, hot-sku, \
+             duplicates-and-reorder, poison"
         );
         assert!(request().with_knobs(["stock=0"]).is_err());
         assert_eq!(request().with_knobs(["stock=5"]).unwrap().knobs.whole("stock"), 5);

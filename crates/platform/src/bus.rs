@@ -218,11 +218,12 @@ impl Bus {
     /// Publishes all of the events or none, and answers where each one is (partition, offset) once they are safe. Within a partition
     /// events are in the order of the calls. After an error other than [`BusError::Refused`] of a bus on disk they may be there all the
     /// same: publish again, and let readers go by the event's id.
-    pub async fn publish(&self, batch: Vec<Outgoing>) -> Result<Vec<(u32, u64)>, BusError> {
+    pub async fn publish(&self, mut batch: Vec<Outgoing>) -> Result<Vec<(u32, u64)>, BusError> {
         if batch.is_empty() {
             return Ok(Vec::new());
         }
         self.let_pass(&self.service, batch.iter()).await?;
+        self.corrupt(&self.service, batch.iter_mut());
         self.write(Job::Publish(batch)).await
     }
 
@@ -377,6 +378,18 @@ impl Bus {
         match effects.into_iter().find(|(_, effect)| *effect == Effect::Fail) {
             Some((topic, _)) => Err(BusError::Refused { topic: topic.to_owned() }),
             None => Ok(()),
+        }
+    }
+
+    /// What some records look like after a bad disk, a bad line or a publisher that writes another format: the first byte of what is written is
+    /// not the one that it was, so that no reader knows what follows.
+    fn corrupt<'a>(&self, service: &str, events: impl Iterator<Item = &'a mut Outgoing>) {
+        for event in events {
+            let passing = Passing { service, topic: Some(&event.topic), key: &event.key, region: None };
+            if self.shared.faults.corrupts("bus.publish", passing) {
+                let (first, rest) = event.value.split_first().unwrap_or((&0, &[]));
+                event.value = [&[!first][..], rest].concat().into();
+            }
         }
     }
 }

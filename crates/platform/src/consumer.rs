@@ -5,10 +5,15 @@
 //! parked, so that nothing of that key overtakes it while all other keys go on ([`crate::bus::dead_letter_topic`]). While the service's
 //! own store does not answer nothing goes anywhere: no other event would fare better, and an outage must not fill the dead letters.
 //!
+//! A consumer without dead letters ([`DeadLetters::Never`]) stands still at such an event, and everything behind it in its partition waits;
+//! other partitions go on.
+//!
 //! Left out: knowing whether an event has had its effect already. That is the inbox's, in the effect's own transaction.
 
 mod delivery;
 mod lane;
+mod left;
+mod policy;
 
 #[cfg(test)]
 mod tests;
@@ -29,7 +34,8 @@ use futures::{
 };
 use rand::RngExt;
 
-use self::{delivery::Late, lane::Lane};
+pub use self::policy::{Asking, DeadLetters, Policy};
+use self::{lane::Lane, left::Left};
 use crate::{
     bus::{Bus, BusError, Delivery, Subscription},
     chance::Chance,
@@ -77,24 +83,6 @@ where
     results
 }
 
-/// How events are fed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Policy {
-    /// The most events that a handler gets at once.
-    pub max_batch: usize,
-    /// How often an event that failed in passing is tried again before it counts as poison.
-    pub retries: u32,
-    /// The pause before the first retry; it doubles each time, up to `longest_pause`. Half of each is left to chance.
-    pub first_pause: Duration,
-    pub longest_pause: Duration,
-}
-
-impl Default for Policy {
-    fn default() -> Self {
-        Self { max_batch: 64, retries: 8, first_pause: Duration::from_millis(50), longest_pause: Duration::from_secs(10) }
-    }
-}
-
 /// What a consumer is made of.
 #[derive(Clone)]
 pub struct Setup {
@@ -110,6 +98,8 @@ pub struct Setup {
     /// Who reads, among the members of the group.
     pub member: String,
     pub policy: Policy,
+    /// Asked before each batch.
+    pub dead_letters: Asking,
 }
 
 /// What a consumer has done since it was made.
@@ -229,13 +219,13 @@ impl Consumer {
                 return tasks.ill(task, error.to_string());
             }
         };
-        let mut late = BTreeMap::new();
-        while let Some(polled) = tasks.unless_stopping(self.poll(&mut subscription, &late)).await {
+        let mut left = BTreeMap::new();
+        while let Some(polled) = tasks.unless_stopping(self.poll(&mut subscription, &left)).await {
             match polled {
                 Ok(events) => {
                     failures = 0;
                     tasks.well(task);
-                    self.feed(&subscription, events, &mut late).await;
+                    self.feed(&mut subscription, events, &mut left).await;
                 }
                 Err(error) => {
                     failures += 1;
@@ -249,15 +239,15 @@ impl Consumer {
         }
     }
 
-    /// The next events; none when the assignment has changed or an event that was held back must not wait longer.
-    async fn poll(&self, subscription: &mut Subscription, late: &LateByLane) -> Result<Vec<Delivery>, BusError> {
+    /// The next events; none when the assignment has changed or what was left behind must not wait longer.
+    async fn poll(&self, subscription: &mut Subscription, left: &LeftByLane) -> Result<Vec<Delivery>, BusError> {
         let max = self.setup.policy.max_batch.max(1).saturating_mul(subscription.assignment().len().max(1));
-        let Some(until) = late.values().flatten().map(|late| late.until).min() else { return subscription.poll(max).await };
+        let Some(until) = left.values().filter_map(Left::until).min() else { return subscription.poll(max).await };
         let patience = until.since(self.setup.clock.now());
         self.setup.clock.timeout(patience, subscription.poll(max)).await.unwrap_or_else(|_| Ok(Vec::new()))
     }
 
-    async fn feed(&self, subscription: &Subscription, events: Vec<Delivery>, late: &mut LateByLane) {
+    async fn feed(&self, subscription: &mut Subscription, events: Vec<Delivery>, left: &mut LeftByLane) {
         let mut by_lane: BTreeMap<LaneName, Vec<Delivery>> = BTreeMap::new();
         for event in events {
             by_lane.entry((event.topic.clone(), event.partition)).or_default().push(event);
@@ -265,20 +255,26 @@ impl Consumer {
         let mine: BTreeMap<LaneName, u64> =
             subscription.assignment().into_iter().map(|position| ((position.topic, position.partition), position.offset)).collect();
         // What another member reads now comes to that one, as it was not committed.
-        late.retain(|name, _| mine.contains_key(name));
-        for name in late.keys() {
+        left.retain(|name, _| mine.contains_key(name));
+        let resting = subscription.resting();
+        for (name, left) in &mut *left {
+            // A partition that was put elsewhere, or came back, is read anew.
+            left.stuck.take_if(|_| !resting.contains(name));
             by_lane.entry(name.clone()).or_default();
         }
+        let reading = &*subscription;
         let lanes = by_lane.into_iter().map(|(name, events)| {
-            let late = late.remove(&name).unwrap_or_default();
+            let left = left.remove(&name).unwrap_or_default();
             let end = mine.get(&name).copied().unwrap_or(0);
             async move {
-                let left = Lane::new(self, subscription, name.clone(), end).run(events, late).await;
+                let left = Lane::new(self, reading, name.clone(), end).run(events, left).await;
                 (name, left)
             }
         });
-        let left = join_all(lanes).await;
-        late.extend(left.into_iter().filter(|(_, left)| !left.is_empty()));
+        let done = join_all(lanes).await;
+        left.extend(done.into_iter().filter(|(_, left)| !left.is_empty()));
+        // Who stands still takes nothing more in hand than he has.
+        subscription.rest(&left.iter().filter(|(_, left)| left.stuck.is_some()).map(|(name, _)| name.clone()).collect());
     }
 
     /// Calls the handler. A panic is the event's fault, not the service's: its events then come one by one, to find out which.
@@ -324,4 +320,4 @@ impl Consumer {
 
 /// Topic and partition.
 type LaneName = (Arc<str>, u32);
-type LateByLane = BTreeMap<LaneName, Vec<Late>>;
+type LeftByLane = BTreeMap<LaneName, Left>;

@@ -5,7 +5,7 @@
 //! | point | what passes | rules |
 //! | --- | --- | --- |
 //! | `call.SERVICE` | a call to that service | delay, fail, drop (the work is done, the answer lost), duplicate, hold |
-//! | `bus.publish` | a batch on its way to a topic | delay, fail, hold |
+//! | `bus.publish` | a batch on its way to a topic | delay, fail, hold; corrupt (each of its records by itself) |
 //! | `bus.deliver` | an event on its way to a consumer | delay, drop, duplicate, reorder, hold |
 //! | `store.commit` | a transaction before its commit | delay, fail, hold |
 //! | `blob.put`, `blob.get` | an object | delay, fail, drop, hold |
@@ -41,6 +41,8 @@ pub enum Rule {
     Reorder,
     /// It waits until the fault is lifted.
     Hold,
+    /// A record is written with bytes that nobody can read; its key and headers stay, and whoever publishes it notices nothing.
+    Corrupt,
 }
 
 /// What a fault applies to; what is left out applies to all.
@@ -194,7 +196,7 @@ impl Faults {
             return Effect::None;
         }
         let (mut effect, mut delay) = (Effect::None, Duration::ZERO);
-        for (rule, millis) in self.hits(point, passing) {
+        for (rule, millis) in self.hits(point, passing, |rule| rule != Rule::Corrupt) {
             match rule {
                 Rule::Delay => delay += Duration::from_millis(millis),
                 Rule::Hold => self.wait_until_lifted(point, passing).await,
@@ -202,6 +204,8 @@ impl Faults {
                 Rule::Drop => effect = Effect::Drop,
                 Rule::Duplicate => effect = Effect::Duplicate,
                 Rule::Reorder => effect = Effect::Reorder,
+                // A matter of each record: see `corrupts`.
+                Rule::Corrupt => {}
             }
         }
         if !delay.is_zero() {
@@ -210,14 +214,21 @@ impl Faults {
         effect
     }
 
-    fn hits(&self, point: &str, passing: Passing<'_>) -> Vec<(Rule, u64)> {
+    /// Whether a record that passes is written with bytes that nobody can read. A batch passes as a whole, and each of its records is asked
+    /// about by itself once it may.
+    #[must_use]
+    pub fn corrupts(&self, point: &str, passing: Passing<'_>) -> bool {
+        self.0.count.load(Ordering::Acquire) > 0 && !self.hits(point, passing, |rule| rule == Rule::Corrupt).is_empty()
+    }
+
+    fn hits(&self, point: &str, passing: Passing<'_>, asked: impl Fn(Rule) -> bool) -> Vec<(Rule, u64)> {
         let now = self.0.clock.now();
         let mut set = self.lock();
         set.retain(|set| set.until.is_none_or(|until| until > now));
         self.0.count.store(set.len(), Ordering::Release);
         let chance = self.0.chance;
         set.iter_mut()
-            .filter(|set| set.applies(point, passing))
+            .filter(|set| asked(set.fault.rule) && set.applies(point, passing))
             .filter_map(|set| {
                 // The n-th passing of one key has its own draw, so another key's traffic does not change it.
                 let nth = set.passed.entry(passing.key.to_owned()).or_default();
@@ -266,6 +277,7 @@ fn means_something(point: &str, rule: Rule) -> bool {
         Rule::Drop => !matches!(point, "bus.publish" | "store.commit"),
         Rule::Duplicate => point.starts_with("call.") || point == "bus.deliver",
         Rule::Reorder => point == "bus.deliver",
+        Rule::Corrupt => point == "bus.publish",
     }
 }
 
@@ -284,6 +296,22 @@ mod tests {
         assert!(matches!(faults.set("call.", fault(Rule::Fail)), Err(FaultError::UnknownPoint(_))));
         assert_eq!(faults.set("call.psp", Fault { share: 1.5, ..fault(Rule::Fail) }), Err(FaultError::Share));
         assert!(matches!(faults.set("blob.put", fault(Rule::Reorder)), Err(FaultError::Meaningless(..))));
+        assert!(matches!(faults.set("bus.deliver", fault(Rule::Corrupt)), Err(FaultError::Meaningless(..))));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn corruption_is_drawn_by_record_and_lets_the_batch_pass() {
+        let faults = Faults::new(Clock::simulated(), Chance::seeded(1));
+        let passing = |key| Passing { topic: Some("t"), key, ..Passing::default() };
+        assert!(!faults.corrupts("bus.publish", passing("a")));
+        faults.set("bus.publish", Fault { share: 0.5, ..fault(Rule::Corrupt) }).unwrap();
+        assert_eq!(faults.pass("bus.publish", passing("a")).await, Effect::None);
+        let of = |key| (0..200).filter(|_| faults.corrupts("bus.publish", passing(key))).count();
+        assert!((70..130).contains(&of("a")), "each record of a key has its own draw");
+        let scope = Scope { key: Some("b".into()), ..Scope::default() };
+        faults.clear(None);
+        faults.set("bus.publish", Fault { scope, ..fault(Rule::Corrupt) }).unwrap();
+        assert_eq!((of("a"), of("b")), (0, 200));
     }
 
     #[tokio::test(start_paused = true)]

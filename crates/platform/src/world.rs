@@ -369,6 +369,7 @@ impl World {
                 topics: vec![consumer.topic.to_owned()],
                 member: format!("{name}-{instance}"),
                 policy: consumer::Policy::default(),
+                dead_letters: consumer.dead_letters,
             };
             running.push(Arc::new(consumer::run(setup, consumer.handler)));
         }

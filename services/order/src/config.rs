@@ -1,12 +1,13 @@
-//! The settings of order-service, section `[order]`, and its places on the ladders of `oversell`, `dual-write` and
-//! `duplicates-and-reorder`.
+//! The settings of order-service, section `[order]`, and its places on the ladders of `oversell`, `dual-write`, `duplicates-and-reorder` and
+//! `poison`.
 
-use platform::settings::Section;
+use platform::{consumer::DeadLetters, settings::Section};
 use serde::Deserialize;
 
 /// The scenarios on whose ladders these settings stand.
 pub const OVERSELL: &str = "oversell";
 pub const DUAL_WRITE: &str = "dual-write";
+pub const POISON: &str = "poison";
 pub const DUPLICATES_AND_REORDER: &str = "duplicates-and-reorder";
 
 /// What of the news of a payment is taken.
@@ -85,6 +86,8 @@ pub struct Config {
     pub payment_news: PaymentNews,
     /// Who tells the events of a transaction: `relay`, `service` (the behaviour that loses them).
     pub told_by: ToldBy,
+    /// What becomes of an event that cannot be handled: `park`, `never` (the behaviour that stands still at it).
+    pub dead_letters: DeadLetters,
 }
 
 impl Section for Config {
@@ -129,6 +132,16 @@ impl Config {
             "R0" | "R1" => PaymentNews::Last,
             "R2" => PaymentNews::Newest,
             other => return Err(format!("`{other}` is no rung of {DUPLICATES_AND_REORDER}; there are R0, R1, R2")),
+        };
+        Ok(())
+    }
+
+    /// Takes a rung of the ladder of `poison`.
+    pub fn stand_on_poison(&mut self, rung: &str) -> Result<(), String> {
+        self.dead_letters = match rung {
+            "R0" => DeadLetters::Never,
+            "R1" => DeadLetters::Park,
+            other => return Err(format!("`{other}` is no rung of {POISON}; there are R0, R1")),
         };
         Ok(())
     }

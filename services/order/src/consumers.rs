@@ -7,15 +7,15 @@ use payment_api::{
 };
 use platform::{
     client::CallError,
-    consumer::HandlerError,
+    consumer::{Asking, HandlerError},
     db::Tx,
     event::{Consumer, Event, Received, direct, taking},
     schema::SchemaError,
-    service::Env,
+    service::{Env, Live},
 };
 use types::OrderId;
 
-use crate::{app::App, domain::Heard, error::OrderError, store};
+use crate::{app::App, config::Config, domain::Heard, error::OrderError, store};
 
 pub const TOPICS: &[&str] = &[
     CartCheckedOut::TOPIC,
@@ -26,7 +26,13 @@ pub const TOPICS: &[&str] = &[
     PaymentRefunded::TOPIC,
 ];
 
-pub fn all(env: &Env, app: &App) -> Result<Vec<Consumer>, SchemaError> {
+pub fn all(env: &Env, app: &App, config: &Live<Config>) -> Result<Vec<Consumer>, SchemaError> {
+    let config = config.clone();
+    let dead_letters = Asking::new(move || config.get().dead_letters);
+    Ok(listening(env, app)?.into_iter().map(|consumer| consumer.with_dead_letters(dead_letters.clone())).collect())
+}
+
+fn listening(env: &Env, app: &App) -> Result<Vec<Consumer>, SchemaError> {
     macro_rules! payment {
         ($event:ty, $status:expr) => {{
             let app = app.clone();

@@ -46,13 +46,14 @@ async fn build(env: Env) -> Result<Service, BuildError> {
     let app = app::App::new(&env, config.clone())?;
     Ok(Service {
         router: http::router(app.clone()),
-        consumers: consumers::all(&env, &app)?,
+        consumers: consumers::all(&env, &app, &config)?,
         background: vec![app.sagas.background(), app.purge_work(), app.teller.background()],
         audit: audit::collections(&env.db()),
         rungs: vec![
             config.switch(config::OVERSELL, config::Config::stand_on),
             config.switch(config::DUAL_WRITE, config::Config::stand_on_dual_write),
             config.switch(config::DUPLICATES_AND_REORDER, config::Config::stand_on_duplicates),
+            config.switch(config::POISON, config::Config::stand_on_poison),
         ],
     })
 }

@@ -33,7 +33,7 @@ enum What {
     Set {
         /// Where: call.SERVICE, bus.publish, bus.deliver, store.commit, blob.put, blob.get
         point: String,
-        /// What happens there: delay, fail, drop, duplicate, reorder, hold
+        /// What happens there: delay, fail, drop, duplicate, reorder, hold, corrupt
         rule: String,
         /// Of what passes, the share that is hit
         #[arg(long, default_value_t = 1.0)]

@@ -162,8 +162,9 @@ impl Subscription {
             ]);
             Letter { event: Outgoing { topic: dead.clone(), key: event.key.clone(), value: event.value.clone(), headers }, error }
         };
-        let letters: Vec<Letter> = events.into_iter().map(letter).collect();
+        let mut letters: Vec<Letter> = events.into_iter().map(letter).collect();
         self.bus().let_pass(self.group(), letters.iter().map(|letter| &letter.event)).await?;
+        self.bus().corrupt(self.group(), letters.iter_mut().map(|letter| &mut letter.event));
         let burial = Burial { group: self.group().to_owned(), member, epoch, place, offset, letters };
         self.bus().write(Job::Bury(burial)).await.map(drop)
     }

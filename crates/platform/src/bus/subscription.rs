@@ -38,6 +38,8 @@ struct Held {
     epoch: u64,
     /// The next offset to be polled.
     next: u64,
+    /// Nothing is polled of it for now.
+    rests: bool,
 }
 
 /// What one poll reads of one partition.
@@ -122,6 +124,19 @@ impl Subscription {
         self.held.iter().map(position).collect()
     }
 
+    /// Leaves these partitions (topic and number), and no others, out of the next polls: what was polled of them is not done with. One that is
+    /// handed over or put elsewhere no longer rests.
+    pub(crate) fn rest(&mut self, resting: &BTreeSet<(Arc<str>, u32)>) {
+        for (place, held) in &mut self.held {
+            held.rests = resting.contains(&(held.topic.clone(), place.1));
+        }
+    }
+
+    /// The partitions that rest.
+    pub(crate) fn resting(&self) -> BTreeSet<(Arc<str>, u32)> {
+        self.held.iter().filter(|(_, held)| held.rests).map(|(place, held)| (held.topic.clone(), place.1)).collect()
+    }
+
     #[must_use]
     pub fn group(&self) -> &str {
         &self.group
@@ -164,7 +179,7 @@ impl Subscription {
         for (place, epoch) in owned {
             let topic = state.names.get(place.0 as usize).cloned().unwrap_or_default();
             let held = before.get(&place).filter(|held| held.epoch == epoch).cloned();
-            self.held.insert(place, held.unwrap_or_else(|| Held { topic, epoch, next: state.position(group, place) }));
+            self.held.insert(place, held.unwrap_or_else(|| Held { topic, epoch, next: state.position(group, place), rests: false }));
         }
         true
     }
@@ -176,7 +191,7 @@ impl Subscription {
         for (place, held) in &mut self.held {
             let partition = state.partition(*place);
             held.next = held.next.max(partition.start);
-            if held.next < partition.end {
+            if held.next < partition.end && !held.rests {
                 ready.push(Slice { topic: held.topic.clone(), place: *place, from: held.next, to: partition.end });
             }
         }

@@ -92,6 +92,8 @@ on_both_stores!(
     a_tail_hears_of_publications,
     a_refused_batch_is_not_there,
     a_held_batch_waits,
+    a_corrupted_record_keeps_its_place_and_its_key_and_the_others_are_whole,
+    a_partition_that_rests_is_not_polled,
     everything_is_there_after_a_restart,
     too_large_and_misnamed_is_refused,
 );
@@ -392,6 +394,39 @@ async fn a_held_batch_waits(world: World) {
     };
     futures::future::join(held, lift).await;
     assert_eq!(values(&world.bus.read("t", 0, 2, 10).await.unwrap()), ["4", "3"]);
+}
+
+async fn a_corrupted_record_keeps_its_place_and_its_key_and_the_others_are_whole(world: World) {
+    world.topic("t", 1).await;
+    world.fault("bus.publish", Rule::Corrupt, Some("k"));
+    assert_eq!(
+        world.publish("t", &[("k", "1"), ("other", "2"), ("k", "")]).await,
+        [(0, 0), (0, 1), (0, 2)],
+        "the publisher notices nothing"
+    );
+    world.faults.clear(None);
+    world.publish("t", &[("k", "4")]).await;
+    let read = world.bus.read("t", 0, 0, 10).await.unwrap();
+    let written: Vec<&[u8]> = read.iter().map(|event| &*event.value).collect();
+    assert_eq!(written, [&[!b'1'][..], b"2", &[0xff], b"4"]);
+    assert_eq!((read[0].key.as_str(), read[0].header("ce_id")), ("k", Some("1")));
+}
+
+async fn a_partition_that_rests_is_not_polled(world: World) {
+    world.topic("t", 2).await;
+    let mut reader = world.bus.subscribe("g", &["t"], "m").await.unwrap();
+    let keys = [0, 1].map(|partition| (0..).map(|key| key.to_string()).find(|key| partition_of(key, 2) == partition).unwrap());
+    world.publish("t", &[(&keys[0], "1"), (&keys[1], "2")]).await;
+    let resting = BTreeSet::from([(Arc::from("t"), 0)]);
+    reader.rest(&resting);
+    assert_eq!((values(&reader.poll(10).await.unwrap()), reader.resting()), (vec!["2"], resting.clone()));
+    world.bus.seek("g", "t", 0, To::Start).await.unwrap();
+    assert!(reader.poll(10).await.unwrap().is_empty(), "it was put elsewhere");
+    assert_eq!(values(&reader.poll(10).await.unwrap()), ["1"]);
+    reader.rest(&resting);
+    reader.rest(&BTreeSet::new());
+    world.publish("t", &[(&keys[0], "3")]).await;
+    assert_eq!(values(&reader.poll(10).await.unwrap()), ["3"]);
 }
 
 async fn everything_is_there_after_a_restart(world: World) {

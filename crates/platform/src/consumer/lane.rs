@@ -1,11 +1,14 @@
 //! One partition's events on their way through the handler, until each is done: handled or among the dead letters. Only then, and
-//! only as far as all before it are done too, is its offset committed.
+//! only as far as all before it are done too, is its offset committed. Without dead letters the lane stands still at an event that fails: it
+//! leaves that and all behind it, to be tried again after a pause, so that other partitions do not wait for this one.
 
 use std::collections::{BTreeSet, VecDeque};
 
+use types::Timestamp;
+
 use super::{
-    Consumer, HandlerError, LaneName,
-    delivery::{self, Late},
+    Consumer, DeadLetters, HandlerError, LaneName, delivery,
+    left::{Left, Stuck, Work},
 };
 use crate::bus::{BusError, Delivery, Position, Subscription};
 
@@ -19,14 +22,8 @@ pub(super) struct Lane<'a> {
     work: VecDeque<Work>,
     /// The offset of the first event that waits to be overtaken.
     held_back: Option<u64>,
-}
-
-struct Work {
-    event: Delivery,
-    /// How often it failed for a reason that may be its own.
-    failures: u32,
-    /// How often it could not be tried.
-    waits: u32,
+    /// Until when it stands still.
+    stands_until: Option<Timestamp>,
 }
 
 /// The lane ends before its work is done: what is left comes again.
@@ -34,22 +31,29 @@ struct Ended;
 
 impl<'a> Lane<'a> {
     pub fn new(consumer: &'a Consumer, subscription: &'a Subscription, name: LaneName, end: u64) -> Self {
-        Self { consumer, subscription, name, end, committed: None, work: VecDeque::new(), held_back: None }
+        Self { consumer, subscription, name, end, committed: None, work: VecDeque::new(), held_back: None, stands_until: None }
     }
 
-    /// Answers with the events that still wait to be overtaken.
-    pub async fn run(mut self, events: Vec<Delivery>, mut late: Vec<Late>) -> Vec<Late> {
+    /// Goes on with what was left behind and with these events; answers with what is left then.
+    pub async fn run(mut self, events: Vec<Delivery>, mut left: Left) -> Left {
         let setup = &*self.consumer.setup;
-        let pass = delivery::pass(&setup.faults, setup.clock, &setup.group, events, &mut late);
-        let Some(through) = setup.tasks.unless_stopping(pass).await else { return Vec::new() };
-        self.work = through.into_iter().map(|event| Work { event, failures: 0, waits: 0 }).collect();
-        self.held_back = late.iter().map(|late| late.event.offset).min();
+        let pass = delivery::pass(&setup.faults, setup.clock, &setup.group, events, &mut left.late);
+        let Some(through) = setup.tasks.unless_stopping(pass).await else { return Left::default() };
+        if let Some(Stuck { work, until }) = left.stuck.take() {
+            self.work = work;
+            self.stands_until = Some(until).filter(|until| *until > setup.clock.now());
+        }
+        self.work.extend(through.into_iter().map(Work::new));
+        self.held_back = left.late.iter().map(|late| late.event.offset).min();
         // Without work there may still be something to commit: what was lost on the way.
-        let mut ended = self.commit().is_err();
-        while !ended && !self.work.is_empty() && !setup.tasks.is_stopping() {
+        let mut ended = self.stands_until.is_none() && self.commit().is_err();
+        while !ended && !self.work.is_empty() && self.stands_until.is_none() && !setup.tasks.is_stopping() {
             ended = self.step().await.is_err();
         }
-        late
+        if let Some(until) = self.stands_until.filter(|_| !ended) {
+            left.stuck = Some(Stuck { work: self.work, until });
+        }
+        left
     }
 
     async fn step(&mut self) -> Result<(), Ended> {
@@ -57,7 +61,8 @@ impl<'a> Lane<'a> {
         if untried > 0 {
             return self.bury(vec![None; untried]).await;
         }
-        let max = self.consumer.setup.policy.max_batch.max(1);
+        let stands_still = self.consumer.setup.dead_letters.now() == DeadLetters::Never;
+        let max = if stands_still { 1 } else { self.consumer.setup.policy.max_batch.max(1) };
         let batch: Vec<Delivery> =
             self.work.iter().take_while(|work| !self.is_parked(work)).take(max).map(|work| work.event.clone()).collect();
         let results = self.consumer.hand(&batch).await;
@@ -75,6 +80,19 @@ impl<'a> Lane<'a> {
                     continue;
                 }
                 Err(_) if !failed_keys.insert(work.event.key.clone()) => continue,
+                Err(HandlerError::Poison(reason) | HandlerError::Retry(reason)) if stands_still => {
+                    work.failures += 1;
+                    // Not each time: it may be tried for days.
+                    if work.failures.is_power_of_two() {
+                        let (group, topic, partition) = (self.consumer.setup.group.as_str(), &*self.name.0, self.name.1);
+                        let Delivery { offset, key, .. } = &work.event;
+                        tracing::warn!(group, topic, partition, offset, key, reason, "an event cannot be handled; all behind it wait");
+                    }
+                    let pause = self.consumer.pause(&named(&self.name, &work.event), work.failures);
+                    self.stands_until = Some(self.consumer.setup.clock.now().plus(pause));
+                    count(&self.consumer.counters.retried, 1);
+                    continue;
+                }
                 Err(HandlerError::Poison(reason)) => reason,
                 Err(HandlerError::Retry(reason)) if work.failures >= policy.retries => reason,
                 Err(HandlerError::Retry(_)) => {

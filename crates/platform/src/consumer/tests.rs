@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use super::*;
 use crate::{
     bus::{
-        TopicSettings,
+        To, TopicSettings, partition_of,
         tests::{World, on_both_stores, values},
     },
     fault::Rule,
@@ -24,6 +24,8 @@ on_both_stores!(
     what_never_succeeds_is_poison_after_its_retries,
     what_waits_for_its_store_is_never_set_aside,
     poison_parks_its_key_only,
+    without_dead_letters_all_behind_poison_wait_until_its_key_may_be_parked,
+    without_dead_letters_it_goes_on_once_the_event_can_be_handled_or_is_passed_over,
     parked_keys_survive_a_restart,
     a_replay_hands_out_all_that_waited_in_order,
     a_replay_stops_at_what_still_fails,
@@ -118,6 +120,10 @@ struct Instance {
 }
 
 fn start(world: &World, member: &str, notebook: &Arc<Notebook>) -> Instance {
+    start_with(world, member, notebook, Asking::default())
+}
+
+fn start_with(world: &World, member: &str, notebook: &Arc<Notebook>, dead_letters: Asking) -> Instance {
     let tasks = Tasks::new("test", world.clock);
     let policy = Policy { max_batch: 8, retries: 3, first_pause: Duration::from_millis(100), longest_pause: Duration::from_secs(1) };
     let setup = Setup {
@@ -131,6 +137,7 @@ fn start(world: &World, member: &str, notebook: &Arc<Notebook>) -> Instance {
         topics: vec!["t".into()],
         member: member.into(),
         policy,
+        dead_letters,
     };
     let consumer = run(setup, notebook.clone());
     Instance { tasks, consumer }
@@ -294,6 +301,54 @@ async fn poison_parks_its_key_only(world: World) {
     assert_eq!((letters[0].group.as_str(), letters[0].error.as_str()), ("g", "no such order"));
     assert_eq!(letters[1].error, "an earlier event of this key waits");
     counted(&world, &instance, ConsumerStats { handled: 3, retried: 0, dead_lettered: 3 }).await;
+    instance.stop().await;
+}
+
+async fn without_dead_letters_all_behind_poison_wait_until_its_key_may_be_parked(world: World) {
+    world.topic("t", 2).await;
+    let mut near = (0..).map(|key| key.to_string()).filter(|key| partition_of(key, 2) == 0);
+    let (bad, behind) = (near.next().unwrap(), near.next().unwrap());
+    let elsewhere = (0..).map(|key| key.to_string()).find(|key| partition_of(key, 2) == 1).unwrap();
+    let parks = Arc::new(Mutex::new(DeadLetters::Never));
+    let asked = parks.clone();
+    let notebook = Arc::new(Notebook::default());
+    notebook.set_wrong("1", poison());
+    world.publish("t", &[(&bad, "1"), (&behind, "2"), (&elsewhere, "3"), (&bad, "4")]).await;
+    let instance = start_with(&world, "a", &notebook, Asking::new(move || *asked.lock().unwrap()));
+    world.clock.sleep(Duration::from_secs(60)).await;
+    world.publish("t", &[(&elsewhere, "5"), (&behind, "6")]).await;
+    world.clock.sleep(Duration::from_secs(60)).await;
+    assert_eq!(notebook.seen(), ["3", "5"]);
+    assert!(world.bus.parked("g").is_empty());
+    assert_eq!(world.bus.lag().iter().map(|lag| lag.events).collect::<Vec<_>>(), [4, 0]);
+    let stats = instance.consumer.stats();
+    assert!(stats.retried >= 60 && stats.dead_lettered == 0, "tried for ever, a second apart at the longest: {stats:?}");
+    *parks.lock().unwrap() = DeadLetters::Park;
+    caught_up(&world).await;
+    assert_eq!(notebook.until(4).await, ["3", "5", "2", "6"]);
+    let parked = world.bus.parked("g");
+    assert_eq!((parked.len(), parked[0].key.as_str(), parked[0].waiting), (1, bad.as_str(), 2));
+    instance.stop().await;
+}
+
+async fn without_dead_letters_it_goes_on_once_the_event_can_be_handled_or_is_passed_over(world: World) {
+    world.topic("t", 1).await;
+    let notebook = Arc::new(Notebook::default());
+    notebook.set_wrong("1", busy());
+    world.publish("t", &[("a", "1"), ("b", "2"), ("a", "3")]).await;
+    let instance = start_with(&world, "a", &notebook, Asking::new(|| DeadLetters::Never));
+    world.clock.sleep(Duration::from_secs(60)).await;
+    assert!(notebook.seen().is_empty(), "{:?}", notebook.seen());
+    notebook.set_wrong("1", None);
+    assert_eq!(notebook.until(3).await, ["1", "2", "3"]);
+    notebook.set_wrong("4", poison());
+    world.publish("t", &[("a", "4"), ("b", "5")]).await;
+    world.clock.sleep(Duration::from_secs(60)).await;
+    assert_eq!(world.bus.lag()[0].committed, 3);
+    world.bus.seek("g", "t", 0, To::Offset(4)).await.unwrap();
+    assert_eq!(notebook.until(4).await, ["1", "2", "3", "5"]);
+    caught_up(&world).await;
+    assert_eq!(instance.consumer.stats().dead_lettered, 0);
     instance.stop().await;
 }
 

@@ -9,7 +9,7 @@ use super::Event;
 use crate::{
     bus::Delivery,
     clock::Clock,
-    consumer::{Handler, HandlerError},
+    consumer::{Asking, Handler, HandlerError},
     db::{Db, DbError, Tx},
     schema::{Codec, SchemaError},
     service::Env,
@@ -36,6 +36,20 @@ pub struct Received<E> {
 pub struct Consumer {
     pub topic: &'static str,
     pub handler: Arc<dyn Handler>,
+    /// What becomes of an event that cannot be handled.
+    pub dead_letters: Asking,
+}
+
+impl Consumer {
+    fn new(topic: &'static str, handler: Arc<dyn Handler>) -> Self {
+        Self { topic, handler, dead_letters: Asking::default() }
+    }
+
+    /// The same, with something else done about an event that cannot be handled.
+    #[must_use]
+    pub fn with_dead_letters(self, dead_letters: Asking) -> Self {
+        Self { dead_letters, ..self }
+    }
 }
 
 impl std::fmt::Debug for Consumer {
@@ -67,7 +81,7 @@ pub fn taking<E: Event>(
         note: format!("INSERT INTO {service}_inbox (consumer, event_id, key, at) VALUES (?, ?, ?, ?)").into(),
         effect: Arc::new(effect),
     };
-    Ok(Consumer { topic: E::TOPIC, handler: Arc::new(handler) })
+    Ok(Consumer::new(E::TOPIC, Arc::new(handler)))
 }
 
 /// Listens to an event whose effect is not a transaction of ours (a store that has none, a call): the effect itself must be one that a
@@ -77,7 +91,7 @@ pub fn direct<E: Event>(
     effect: impl Fn(Received<E>) -> BoxFuture<'static, Result<(), HandlerError>> + Send + Sync + 'static,
 ) -> Result<Consumer, SchemaError> {
     let codec = Codec::<E>::register(&env.registry, &format!("{}-value", E::TOPIC))?;
-    Ok(Consumer { topic: E::TOPIC, handler: Arc::new(Direct { codec, contexts: env.contexts.clone(), effect, event: PhantomData }) })
+    Ok(Consumer::new(E::TOPIC, Arc::new(Direct { codec, contexts: env.contexts.clone(), effect, event: PhantomData })))
 }
 
 fn read<E: Event>(codec: &Codec<E>, contexts: &Contexts, delivery: &Delivery) -> Result<Received<E>, HandlerError> {

@@ -5,6 +5,7 @@
 mod credits;
 mod neighbours;
 mod ownership;
+mod poison;
 
 use std::time::Duration;
 
