@@ -326,6 +326,7 @@ fn saga_data(order: &Order, method: PaymentMethod) -> Data {
         payment: None,
         payment_status: None,
         payment_began_at: None,
+        paid_at: None,
     }
 }
 
