@@ -2,12 +2,14 @@
 //! contracts and reaches a system as a user and an operator do, whether that system is simulated in this process or runs elsewhere.
 //!
 //! Reading order: [`target`] (the ways into a system), [`scenario`] (what a scenario declares and what a run gives), [`experiment`]
-//! (how one is run), then the scenarios: [`oversell`], [`silence`] (the provider that does not answer), [`stale_price`], [`dual_write`], [`hot_sku`]; [`facts`] and [`journal`] (what the
-//! services say of themselves), [`invariants`], [`verify`] and [`watch`] (afterwards and meanwhile), [`verdict`], [`witness`] (what clients
-//! saw), [`record`], [`report`], [`bundle`] (a run to be looked at offline); [`crash`] (what a kill may not lose) and [`chaos`] (worlds at random); small: [`knob`], [`digest`].
+//! (how one is run), then the scenarios: [`oversell`], [`silence`] (the provider that does not answer), [`stale_price`], [`dual_write`],
+//! [`hot_sku`], [`clock_skew`]; [`facts`] and [`journal`] (what the services say of themselves), [`invariants`], [`verify`] and [`watch`]
+//! (afterwards and meanwhile), [`verdict`], [`witness`] (what clients saw), [`record`], [`report`], [`bundle`] (a run to be looked at
+//! offline); [`crash`] (what a kill may not lose) and [`chaos`] (worlds at random); small: [`knob`], [`digest`].
 
 pub mod bundle;
 pub mod chaos;
+pub mod clock_skew;
 pub mod crash;
 pub mod digest;
 pub mod dual_write;

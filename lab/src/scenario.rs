@@ -7,7 +7,7 @@ use futures::future::BoxFuture;
 use serde_json::{Map, Value as Json, json};
 
 use crate::{
-    dual_write,
+    clock_skew, dual_write,
     experiment::Kept,
     facts::FactsError,
     hot_sku,
@@ -29,6 +29,7 @@ pub const SCENARIOS: &[&Scenario] = &[
     &stale_price::SCENARIO,
     &dual_write::SCENARIO,
     &hot_sku::SCENARIO,
+    &clock_skew::SCENARIO,
 ];
 
 /// The scenario of this name.
@@ -326,7 +327,7 @@ mod tests {
         assert_eq!(request().on_rungs(["R9"]).unwrap_err().to_string(), "`R9` is no rung of oversell; there are R0, R1, R1b, R2, R3");
         assert_eq!(
             find("oversel").unwrap_err().to_string(),
-            "there is no scenario `oversel`; there are oversell, psp-timeout, late-capture, double-charge, stale-price, dual-write, hot-sku"
+            "there is no scenario `oversel`; there are oversell, psp-timeout, late-capture, double-charge, stale-price, dual-write, hot-sku, clock-skew"
         );
         assert!(request().with_knobs(["stock=0"]).is_err());
         assert_eq!(request().with_knobs(["stock=5"]).unwrap().knobs.whole("stock"), 5);
