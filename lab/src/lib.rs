@@ -3,12 +3,13 @@
 //!
 //! Reading order: [`target`] (the ways into a system), [`scenario`] (what a scenario declares and what a run gives), [`experiment`]
 //! (how one is run), then the scenarios: [`oversell`], [`silence`] (the provider that does not answer), [`stale_price`], [`dual_write`],
-//! [`hot_sku`], [`duplicates`], [`poison`]; [`facts`] and [`journal`] (what the services say of themselves), [`invariants`], [`verify`] and
+//! [`hot_sku`], [`duplicates`], [`clock_skew`], [`poison`]; [`facts`] and [`journal`] (what the services say of themselves), [`invariants`], [`verify`] and
 //! [`watch`] (afterwards and meanwhile), [`verdict`], [`witness`] (what clients saw), [`record`], [`report`], [`bundle`] (a run to be looked
 //! at offline); [`crash`] (what a kill may not lose) and [`chaos`] (worlds at random); small: [`knob`], [`digest`].
 
 pub mod bundle;
 pub mod chaos;
+pub mod clock_skew;
 pub mod crash;
 pub mod digest;
 pub mod dual_write;

@@ -250,9 +250,9 @@ impl Experiment for Oversell {
     }
 }
 
-/// Whether a running system holds stock for as long as the scenario needs it. That is a setting which no call changes, so it is asked for by
-/// a hold that is given back at once.
-async fn must_hold_for(target: &dyn Target, seconds: i64) -> Result<(), LabError> {
+/// For how many seconds a running system holds stock. That is a setting which no call changes, so it is asked for by a hold that is given
+/// back at once.
+pub(crate) async fn hold_seconds(target: &dyn Target) -> Result<i64, LabError> {
     let millis = target.now().millis();
     let sku = format!("PROBE-{millis}");
     let ids = Ids::new(Clock::real(), Chance::seeded(millis.unsigned_abs()), "lab", 0);
@@ -265,7 +265,12 @@ async fn must_hold_for(target: &dyn Target, seconds: i64) -> Result<(), LabError
     target.must(target::Request::post("/inventory/release", release)).await?;
     let expires_at: Option<Timestamp> = held["expiresAt"].as_str().and_then(|at| at.parse().ok());
     let lasts = expires_at.map(|at| (at.since(before).as_millis() + 500) / 1_000).unwrap_or_default();
-    if i64::try_from(lasts).is_ok_and(|lasts| lasts == seconds || lasts == seconds + 1) {
+    Ok(i64::try_from(lasts).unwrap_or(i64::MAX))
+}
+
+async fn must_hold_for(target: &dyn Target, seconds: i64) -> Result<(), LabError> {
+    let lasts = hold_seconds(target).await?;
+    if lasts == seconds || lasts == seconds + 1 {
         return Ok(());
     }
     Err(LabError::Unfit(format!(

@@ -7,7 +7,7 @@ use futures::future::BoxFuture;
 use serde_json::{Map, Value as Json, json};
 
 use crate::{
-    dual_write, duplicates,
+    clock_skew, dual_write, duplicates,
     experiment::Kept,
     facts::FactsError,
     hot_sku,
@@ -30,6 +30,7 @@ pub const SCENARIOS: &[&Scenario] = &[
     &dual_write::SCENARIO,
     &hot_sku::SCENARIO,
     &duplicates::SCENARIO,
+    &clock_skew::SCENARIO,
     &poison::SCENARIO,
 ];
 
@@ -329,7 +330,7 @@ mod tests {
         assert_eq!(
             find("oversel").unwrap_err().to_string(),
             "there is no scenario `oversel`; there are oversell, psp-timeout, late-capture, double-charge, stale-price, dual-write, hot-sku, \
-             duplicates-and-reorder, poison"
+             duplicates-and-reorder, clock-skew, poison"
         );
         assert!(request().with_knobs(["stock=0"]).is_err());
         assert_eq!(request().with_knobs(["stock=5"]).unwrap().knobs.whole("stock"), 5);

@@ -5,7 +5,11 @@
 //! whole milliseconds; to tell apart what happens within one, a simulated microsecond is one of tokio's milliseconds. So in a
 //! simulation nothing but this clock may wait: a bare `tokio::time::sleep` would run a thousand times too fast.
 
-use std::{future::Future, time::Duration};
+use std::{
+    future::Future,
+    sync::atomic::{AtomicI64, Ordering},
+    time::Duration,
+};
 
 use tokio::time::Instant;
 use types::Timestamp;
@@ -25,8 +29,38 @@ enum Kind {
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     kind: Kind,
-    /// How far this clock is wrong, in microseconds (a fault: `clock.offset`).
-    offset_micros: i64,
+    /// How far this clock is behind, where it can be: a service's own.
+    lag: Option<&'static Lag>,
+}
+
+/// By how much the clock of one service is behind, and until when (the fault `clock.offset`). A clock is copied into whatever asks for the
+/// time, so what makes it wrong stands in one place that all its copies look at. That place is made once for each service of a world and
+/// never given back: sixteen bytes, for which a clock stays a plain value and asking it costs no lock.
+#[derive(Debug)]
+pub(crate) struct Lag {
+    behind_micros: AtomicI64,
+    until_micros: AtomicI64,
+}
+
+impl Lag {
+    /// Of a clock that is right.
+    pub(crate) fn leaked() -> &'static Self {
+        Box::leak(Box::new(Self { behind_micros: AtomicI64::new(0), until_micros: AtomicI64::new(i64::MAX) }))
+    }
+
+    /// Makes its clock wrong, until this moment of a right one. The end is written first, so that nobody reads a lag without its end.
+    pub(crate) fn set(&self, behind_micros: i64, until: Option<Timestamp>) {
+        self.until_micros.store(until.map_or(i64::MAX, Timestamp::micros), Ordering::SeqCst);
+        self.behind_micros.store(behind_micros, Ordering::SeqCst);
+    }
+
+    /// How far the clock is behind when a right one says `now`: nothing once its end is there, whether anybody lifted it or not.
+    fn at(&self, now: i64) -> i64 {
+        match self.behind_micros.load(Ordering::SeqCst) {
+            behind if behind != 0 && now < self.until_micros.load(Ordering::SeqCst) => behind,
+            _ => 0,
+        }
+    }
 }
 
 /// What [`Clock::timeout`] answers when the time is up.
@@ -38,20 +72,20 @@ impl Clock {
     /// The machine's wall clock.
     #[must_use]
     pub const fn real() -> Self {
-        Self { kind: Kind::Real, offset_micros: 0 }
+        Self { kind: Kind::Real, lag: None }
     }
 
     /// A clock that starts at [`SIMULATED_EPOCH`] now. Must be called inside a tokio runtime whose clock is paused.
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "this is the door: the simulated clock stands on tokio's paused one")]
     pub fn simulated() -> Self {
-        Self { kind: Kind::Simulated { start: Instant::now() }, offset_micros: 0 }
+        Self { kind: Kind::Simulated { start: Instant::now() }, lag: None }
     }
 
-    /// The same clock, wrong by this much.
+    /// The same clock, behind by what stands there.
     #[must_use]
-    pub const fn skewed(self, micros: i64) -> Self {
-        Self { kind: self.kind, offset_micros: micros }
+    pub(crate) const fn lagging(self, lag: &'static Lag) -> Self {
+        Self { lag: Some(lag), ..self }
     }
 
     #[must_use]
@@ -71,7 +105,7 @@ impl Clock {
                 SIMULATED_EPOCH.micros() + i64::try_from(elapsed.as_micros()).unwrap_or(i64::MAX)
             }
         };
-        Timestamp::from_micros(micros.saturating_add(self.offset_micros))
+        Timestamp::from_micros(micros.saturating_sub(self.lag.map_or(0, |lag| lag.at(micros))))
     }
 
     #[expect(clippy::disallowed_methods, reason = "this is the door to timers")]
@@ -113,6 +147,21 @@ mod tests {
         assert_eq!(clock.now().micros() - SIMULATED_EPOCH.micros(), 1);
         clock.sleep(Duration::from_secs(600)).await;
         assert_eq!(clock.now().micros() - SIMULATED_EPOCH.micros(), 600_000_001);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lag_is_seen_by_every_copy_and_ends_by_itself() {
+        let (right, lag) = (Clock::simulated(), Lag::leaked());
+        let (one, other) = (right.lagging(lag), right.lagging(lag));
+        lag.set(3_000_000, Some(right.now().plus(Duration::from_secs(10))));
+        for clock in [one, other] {
+            assert_eq!(right.now().since(clock.now()), Duration::from_secs(3));
+        }
+        // Waiting takes as long as ever: it is the hands that are wrong, not the pace.
+        one.sleep_until(one.now().plus(Duration::from_secs(4))).await;
+        assert_eq!(right.now().micros() - SIMULATED_EPOCH.micros(), 4_000_000);
+        right.sleep(Duration::from_secs(6)).await;
+        assert_eq!(one.now(), right.now());
     }
 
     #[tokio::test(start_paused = true)]

@@ -9,6 +9,9 @@
 //! | `bus.deliver` | an event on its way to a consumer | delay, drop, duplicate, reorder, hold |
 //! | `store.commit` | a transaction before its commit | delay, fail, hold |
 //! | `blob.put`, `blob.get` | an object | delay, fail, drop, hold |
+//! | `clock.offset` | nothing: the clock of the service that the scope names is behind by `millis` | delay |
+
+mod clocks;
 
 use std::{
     collections::BTreeMap,
@@ -24,6 +27,7 @@ use serde::{Deserialize, Serialize};
 use types::Timestamp;
 use utoipa::ToSchema;
 
+use self::clocks::Clocks;
 use crate::{chance::Chance, clock::Clock};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -102,7 +106,7 @@ pub enum Effect {
 }
 
 /// Every named point. `call.` is followed by the service that is called.
-pub const POINTS: &[&str] = &["call.", "bus.publish", "bus.deliver", "store.commit", "blob.put", "blob.get"];
+pub const POINTS: &[&str] = &["call.", "bus.publish", "bus.deliver", "store.commit", "blob.put", "blob.get", clocks::POINT];
 
 #[derive(Clone, Debug)]
 pub struct Faults(Arc<Inner>);
@@ -114,6 +118,7 @@ struct Inner {
     /// Read before the lock is taken: a system without faults pays one load.
     count: AtomicUsize,
     set: Mutex<Vec<Set>>,
+    clocks: Clocks,
     lifted: tokio::sync::Notify,
 }
 
@@ -136,12 +141,27 @@ pub enum FaultError {
     Meaningless(Rule, String),
     #[error("`for` must be a positive number of seconds")]
     Length,
+    #[error("at `clock.offset`, `{0}` must {1}")]
+    Clock(&'static str, &'static str),
 }
 
 impl Faults {
     #[must_use]
     pub fn new(clock: Clock, chance: Chance) -> Self {
-        Self(Arc::new(Inner { clock, chance, count: AtomicUsize::new(0), set: Mutex::default(), lifted: tokio::sync::Notify::new() }))
+        Self(Arc::new(Inner {
+            clock,
+            chance,
+            count: AtomicUsize::new(0),
+            set: Mutex::default(),
+            clocks: Clocks::default(),
+            lifted: tokio::sync::Notify::new(),
+        }))
+    }
+
+    /// The clock that a service goes by: the world's, behind by what is set for it.
+    #[must_use]
+    pub(crate) fn clock_of(&self, service: &'static str) -> Clock {
+        self.0.clock.lagging(self.0.clocks.of(service, &self.lock()))
     }
 
     /// Sets a fault at a point, in place of one with the same rule and scope.
@@ -159,11 +179,15 @@ impl Faults {
         if !means_something(point, fault.rule) {
             return Err(FaultError::Meaningless(fault.rule, point.to_owned()));
         }
+        if point == clocks::POINT {
+            clocks::check(&fault)?;
+        }
         let until = fault.for_seconds.map(|seconds| self.0.clock.now().plus(Duration::from_secs_f64(seconds.min(1e9))));
         let mut set = self.lock();
         set.retain(|other| other.point != point || other.fault.rule != fault.rule || other.fault.scope != fault.scope);
         set.push(Set { point: point.to_owned(), fault, until, passed: BTreeMap::new() });
         self.0.count.store(set.len(), Ordering::Release);
+        self.0.clocks.wind(&set);
         Ok(())
     }
 
@@ -175,6 +199,7 @@ impl Faults {
         let before = set.len();
         set.retain(|other| point.is_some_and(|point| other.point != point));
         self.0.count.store(set.len(), Ordering::Release);
+        self.0.clocks.wind(&set);
         self.0.lifted.notify_waiters();
         before - set.len()
     }
@@ -271,6 +296,9 @@ impl Set {
 }
 
 fn means_something(point: &str, rule: Rule) -> bool {
+    if point == clocks::POINT {
+        return rule == Rule::Delay;
+    }
     match rule {
         Rule::Delay | Rule::Hold => true,
         Rule::Fail => point != "bus.deliver",

@@ -308,19 +308,21 @@ impl World {
             let retention = Some(Duration::from_secs(inner.platform.event_retention_hours * 3600));
             inner.bus.create_topic(topic, TopicSettings { retention, ..TopicSettings::default() }).await?;
         }
-        let tasks = Tasks::new(name, inner.clock);
+        // Whatever a service does it does by its own clock, which may be wrong; what all services share goes by the world's.
+        let clock = inner.faults.clock_of(name);
+        let tasks = Tasks::new(name, clock);
         let metrics = inner.metrics.for_service(name);
         // Who is started again must not make the ids of its former life a second time.
         let life = match self.count_start(name, instance) {
             0 => inner.chance,
             again => inner.chance.branch(name, &instance.to_string(), &format!("start {again}")),
         };
-        let ids = Ids::new(inner.clock, life, name, instance);
+        let ids = Ids::new(clock, life, name, instance);
         let contexts = Contexts::new(life, name, instance).recorded_by(inner.traces.clone());
         let env = Env {
             service: name,
             instance,
-            clock: inner.clock,
+            clock,
             chance: inner.chance,
             ids,
             contexts: contexts.clone(),
@@ -347,7 +349,7 @@ impl World {
             router,
             Frame {
                 service: name,
-                clock: inner.clock,
+                clock,
                 contexts: contexts.clone(),
                 metrics: HttpMetrics::new(&metrics),
                 traces: inner.traces.clone(),
@@ -361,7 +363,7 @@ impl World {
             let setup = consumer::Setup {
                 bus: inner.bus.clone(),
                 tasks: tasks.clone(),
-                clock: inner.clock,
+                clock,
                 faults: inner.faults.clone(),
                 chance: inner.chance,
                 task: consumer.topic,
@@ -373,13 +375,13 @@ impl World {
             };
             running.push(Arc::new(consumer::run(setup, consumer.handler)));
         }
-        let relay = Relay::new(name, db.clone(), inner.bus.clone(), inner.clock, inner.leases.clone());
+        let relay = Relay::new(name, db.clone(), inner.bus.clone(), clock, inner.leases.clone());
         let relay_work = Background::new("outbox relay", Duration::from_secs(30), Some(outbox_bell), move || {
             let relay = relay.clone();
             Box::pin(async move { relay.step().await })
         });
         for work in service.background.into_iter().chain([relay_work]).filter(|_| at_work) {
-            let (clock, own) = (inner.clock, tasks.clone());
+            let own = tasks.clone();
             tasks.supervise(work.name, move || work.clone().run(name, clock, own.clone()));
         }
         if at_work {

@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 use types::{EventId, OrderId, ReservationId, Sku};
 
 use crate::{
-    config::{Config, Hold, ReserveBy},
+    config::{Config, Hold, HoldClock, ReserveBy},
     domain::{
         Changes, Place, Refusal, Reservation, State,
         steps::{self, Ask, Correction},
@@ -97,7 +97,16 @@ impl App {
 
     /// Turns a live hold into a claim.
     pub async fn claim(&self, request: Claim, key: Option<Key>) -> Result<Answer, InventoryError> {
-        self.with_reservation("claim", request.reservation_id, key, move |state| steps::claim(state, request.fencing_token)).await
+        let Claim { reservation_id, fencing_token, at } = request;
+        let as_of = match self.config.get().hold_clock {
+            HoldClock::Own => None,
+            HoldClock::Callers => at,
+        };
+        let decide = move |state: &State| match as_of {
+            None => steps::claim(state, fencing_token),
+            Some(at) => steps::claim_as_of(state, fencing_token, at),
+        };
+        self.with_reservation("claim", reservation_id, key, decide).await
     }
 
     /// Makes a live hold last longer.

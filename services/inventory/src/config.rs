@@ -1,4 +1,4 @@
-//! The settings of inventory-service, section `[inventory]`, and its places on the ladders of `oversell` and `hot-sku`.
+//! The settings of inventory-service, section `[inventory]`, and its places on the ladders of `oversell`, `hot-sku` and `clock-skew`.
 
 use platform::settings::Section;
 use serde::Deserialize;
@@ -7,6 +7,7 @@ use types::{Region, Sku};
 /// The scenarios on whose ladders these settings stand.
 pub const OVERSELL: &str = "oversell";
 pub const HOT_SKU: &str = "hot-sku";
+pub const CLOCK_SKEW: &str = "clock-skew";
 
 /// What a hold is, and how it ends when nobody ends it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -29,6 +30,17 @@ pub enum ReserveBy {
     LookThenTake,
 }
 
+/// Whose clock says whether a hold is over when it is claimed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HoldClock {
+    /// This service's, which is the one that ends holds: there is one authority (R1).
+    Own,
+    /// That of whoever claims, if he says what it shows: who was in time by it gets his units, and a hold that was ended is revived. This
+    /// service's ends holds all the same, and gives the units to others: there are two authorities (R0).
+    Callers,
+}
+
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
@@ -36,6 +48,9 @@ pub struct Config {
     pub hold: Hold,
     /// How a hold is made: `conditional-write`, or `look-then-take` (the behaviour that oversells what many want at once).
     pub reserve_by: ReserveBy,
+    /// Whose clock says whether a hold is over when it is claimed: `own`, or `callers` (the behaviour that claims what has been sold
+    /// again).
+    pub hold_clock: HoldClock,
     /// How long a hold lasts when the request does not say.
     pub reservation_ttl_seconds: u32,
     /// The longest that a hold may be asked for or extended to, from now.
@@ -90,6 +105,16 @@ impl Config {
         Ok(())
     }
 
+    /// Takes a rung of the ladder of `clock-skew`.
+    pub fn stand_on_clock_skew(&mut self, rung: &str) -> Result<(), String> {
+        self.hold_clock = match rung {
+            "R0" => HoldClock::Callers,
+            "R1" => HoldClock::Own,
+            other => return Err(format!("`{other}` is no rung of {CLOCK_SKEW}; there are R0, R1")),
+        };
+        Ok(())
+    }
+
     /// The warehouses in the order in which they are asked: the one that was named, then the nearest first.
     #[must_use]
     pub fn nearest(&self, asked: Option<&Sku>, region: Option<Region>) -> Vec<Sku> {
@@ -111,6 +136,7 @@ mod tests {
         Config {
             hold: Hold::Fenced,
             reserve_by: ReserveBy::ConditionalWrite,
+            hold_clock: HoldClock::Own,
             reservation_ttl_seconds: 600,
             reservation_ttl_max_seconds: 3600,
             warehouses_us: names(&["us-east", "eu-central"]),
@@ -147,6 +173,11 @@ mod tests {
             assert_eq!(config.reserve_by, way, "{rung}");
         }
         assert!(config.stand_on_hot_sku("R2").unwrap_err().contains("hot-sku"));
+        for (rung, whose) in [("R0", HoldClock::Callers), ("R1", HoldClock::Own)] {
+            config.stand_on_clock_skew(rung).unwrap();
+            assert_eq!(config.hold_clock, whose, "{rung}");
+        }
+        assert!(config.stand_on_clock_skew("R2").unwrap_err().contains("clock-skew"));
     }
 
     #[test]

@@ -53,6 +53,7 @@ async fn build(env: Env) -> Result<Service, BuildError> {
         rungs: vec![
             config.switch(config::OVERSELL, config::Config::stand_on),
             config.switch(config::HOT_SKU, config::Config::stand_on_hot_sku),
+            config.switch(config::CLOCK_SKEW, config::Config::stand_on_clock_skew),
         ],
     })
 }

@@ -339,6 +339,7 @@ fn saga_data(order: &Order, method: PaymentMethod) -> Data {
         payment_refunded: 0,
         payment_version: 0,
         payment_began_at: None,
+        paid_at: None,
     }
 }
 

@@ -61,6 +61,9 @@ pub struct Data {
     pub payment_version: i64,
     /// When the payment began: its deadline counts from here.
     pub payment_began_at: Option<Timestamp>,
+    /// When the payment was seen to have come. Noted with the step, because what is claimed by it is claimed again in the same words.
+    #[serde(default)]
+    pub paid_at: Option<Timestamp>,
 }
 
 impl Data {
@@ -218,7 +221,7 @@ impl Checkout {
         };
         data = data.knowing(&payment);
         match payment.status {
-            PaymentStatus::Authorized | PaymentStatus::Captured => Outcome::Done(data),
+            PaymentStatus::Authorized | PaymentStatus::Captured => Outcome::Done(Data { paid_at: Some(self.clock.now()), ..data }),
             PaymentStatus::Failed => refused(CancelReason::Declined, false),
             PaymentStatus::RequiresConfirmation | PaymentStatus::Processing | PaymentStatus::Unknown => {
                 let now = self.clock.now();
@@ -277,7 +280,7 @@ impl Checkout {
         let by = self.config.get().claim_by;
         let data = run.data.clone();
         let (Some(hold), ClaimBy::Saga | ClaimBy::SagaOrHoldAgain) = (data.hold, by) else { return Outcome::Done(data) };
-        let request = Claim { reservation_id: hold.reservation, fencing_token: hold.token };
+        let request = Claim { reservation_id: hold.reservation, fencing_token: hold.token, at: data.paid_at };
         match self.inventory.claim(&request, &run.key()).await {
             Ok(_) => Outcome::Done(data),
             Err(error) if error.refusal().is_some() => match by {
@@ -296,7 +299,7 @@ impl Checkout {
             Err(error) if error.refusal().is_some() => return refused(CancelReason::HoldExpired, false),
             Err(error) => return Outcome::Retry(error.to_string()),
         };
-        let request = Claim { reservation_id: hold.reservation, fencing_token: hold.token };
+        let request = Claim { reservation_id: hold.reservation, fencing_token: hold.token, at: run.data.paid_at };
         match self.inventory.claim(&request, &format!("{key}-claim-again")).await {
             Ok(_) => Outcome::Done(Data { hold: Some(hold), ..run.data.clone() }),
             Err(error) if error.refusal().is_some() => refused(CancelReason::HoldExpired, false),

@@ -123,3 +123,25 @@ async fn a_store_that_fails_is_told_as_503_and_keeps_nothing_half_done() {
     assert!(stage.facts("carts").await.is_empty());
     cart_with(&stage, "LAMP-RED-L", 1).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_is_behind_is_one_services_and_lifts_itself() {
+    let (stage, hour) = (shop(1).await, Duration::from_secs(3_600));
+    set(&stage, "clock.offset", json!({"rule": "delay", "millis": 3_600_000, "scope": {"service": "order"}, "for": 60})).await;
+    let began = stage.world.clock().now();
+    let cart = cart_with(&stage, "LAMP-RED-L", 1).await;
+    let id = checkout(&stage, &cart, "tok_slow_20", "buyer-1").await;
+    stage.pass(Duration::from_secs(1)).await;
+    let created = |order: &Json| order["createdAt"].as_str().unwrap().to_owned();
+    // RFC 3339 in UTC sorts as the moments do.
+    assert!(created(&order(&stage, &id).await) < began.minus(hour / 2).to_string(), "the effect of the fault");
+    assert!(stage.facts("reservations").await[0]["createdAt"].as_str().unwrap() >= began.to_string().as_str(), "and nobody else's");
+    stage.pass(Duration::from_secs(29)).await;
+    assert_eq!(order(&stage, &id).await["status"], "FULFILLED_READY", "twenty seconds are as long as ever");
+    stage.pass(Duration::from_secs(31)).await;
+    let cart = cart_with(&stage, "LAMP-RED-L", 1).await;
+    let id = checkout(&stage, &cart, "tok_ok", "buyer-2").await;
+    assert!(created(&order(&stage, &id).await) > began.to_string());
+    let vague = stage.admin(Method::PUT, "/lab/faults/clock.offset", Some(&json!({"rule": "delay", "millis": 1}))).await;
+    assert_eq!((vague.status.as_u16(), vague.json()["errors"][0]["pointer"].as_str()), (422, Some("#/scope")));
+}

@@ -28,17 +28,17 @@ enum What {
     },
     /// Set a fault; it lifts itself after --for, or with `fault clear`
     #[command(
-        after_help = "Example:\n  crashcart fault set call.psp delay --millis 3000 --share 0.2 --for 60\n  crashcart fault set bus.deliver duplicate --topic payment.authorized.v1"
+        after_help = "Example:\n  crashcart fault set call.psp delay --millis 3000 --share 0.2 --for 60\n  crashcart fault set bus.deliver duplicate --topic payment.authorized.v1\n  crashcart fault set clock.offset delay --millis 20000 --service order"
     )]
     Set {
-        /// Where: call.SERVICE, bus.publish, bus.deliver, store.commit, blob.put, blob.get
+        /// Where: call.SERVICE, bus.publish, bus.deliver, store.commit, blob.put, blob.get, clock.offset
         point: String,
         /// What happens there: delay, fail, drop, duplicate, reorder, hold, corrupt
         rule: String,
         /// Of what passes, the share that is hit
         #[arg(long, default_value_t = 1.0)]
         share: f64,
-        /// How long a delay lasts
+        /// How long a delay lasts; how far a clock is behind
         #[arg(long, default_value_t = 0)]
         millis: u64,
         /// Lift it after so many seconds

@@ -128,6 +128,7 @@ async fn set_fault(State(world): State<World>, Path(point): Path<String>, JsonBo
         FaultError::Share => Problem::invalid("#/share", error.to_string()),
         FaultError::Length => Problem::invalid("#/for", error.to_string()),
         FaultError::Meaningless(..) => Problem::invalid("#/rule", error.to_string()),
+        FaultError::Clock(field, _) => Problem::invalid(format!("#/{field}"), error.to_string()),
     })?;
     Ok(Json(json!({"items": listed(&world, Some(&point))})).into_response())
 }

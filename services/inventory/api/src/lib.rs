@@ -70,6 +70,9 @@ pub struct ReservedItem {
 pub struct Claim {
     pub reservation_id: ReservationId,
     pub fencing_token: i64,
+    /// When, by the caller's clock, what the hold was for had come. Whether the hold is over is for this service's clock to say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Timestamp>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]

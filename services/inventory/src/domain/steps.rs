@@ -77,6 +77,16 @@ pub fn claim(state: &State, token: i64) -> Result<Changes, Refusal> {
     }
 }
 
+/// The same for a hold that had not ended at the moment that the caller names, whatever has become of it since (R0 of `clock-skew`).
+pub fn claim_as_of(state: &State, token: i64, at: Timestamp) -> Result<Changes, Refusal> {
+    let reservation = fenced(state, token)?;
+    match reservation.status {
+        ReservationStatus::Claimed | ReservationStatus::Shipped => Ok(Changes::default()),
+        ReservationStatus::Held | ReservationStatus::Expired if at < reservation.expires_at => take(state, reservation),
+        _ => Err(ended(reservation)),
+    }
+}
+
 /// Claims as an upsert does: whatever became of the hold, without a look at it. What it does not find held it adds all the same. This is
 /// what oversells (R0).
 pub fn claim_by_upsert(state: &State) -> Result<Changes, Refusal> {

@@ -3,7 +3,7 @@ use std::time::Duration;
 use types::{Quantity, id::Uuid};
 
 use super::{
-    steps::{Ask, Correction, adjust, cancel, claim, claim_by_upsert, expire, extend, release, reserve, ship, vanish},
+    steps::{Ask, Correction, adjust, cancel, claim, claim_as_of, claim_by_upsert, expire, extend, release, reserve, ship, vanish},
     *,
 };
 
@@ -133,6 +133,23 @@ fn an_upsert_takes_from_a_live_hold_and_adds_to_a_dead_one() {
     let revived = gone.clone().after(claim_by_upsert(&gone).unwrap());
     assert_eq!(lamps(&revived), (10, 0, 3, 0));
     assert!(claim_by_upsert(&revived).unwrap().is_empty(), "a second payment claims nothing more");
+}
+
+#[test]
+fn by_the_callers_clock_a_hold_lives_until_its_end_and_one_that_has_ended_is_revived() {
+    let (live, end) = (held(), NOW.plus(TTL));
+    let before = Timestamp::from_micros(end.micros() - 1);
+    assert_eq!(lamps(&live.clone().after(claim_as_of(&live, 7, before).unwrap())), (10, 0, 3, 0));
+    assert_eq!(claim_as_of(&live, 7, end), Err(Refusal::HoldExpired(end)), "he is late by his own clock");
+    let gone = in_status(ReservationStatus::Expired);
+    assert_eq!(lamps(&gone), (10, 0, 0, 0));
+    let revived = gone.clone().after(claim_as_of(&gone, 7, before).unwrap());
+    assert_eq!(lamps(&revived), (10, 0, 3, 0));
+    assert_eq!(claim_as_of(&gone, 7, end), Err(Refusal::HoldExpired(end)));
+    assert!(claim_as_of(&revived, 7, end).unwrap().is_empty(), "a repeat changes nothing");
+    assert_eq!(claim_as_of(&gone, 6, before), Err(Refusal::StaleToken));
+    let released = in_status(ReservationStatus::Released);
+    assert_eq!(claim_as_of(&released, 7, before), Err(Refusal::Ended(ReservationStatus::Released)));
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! The oversell ladder: R0, on which a hold is a time to live and a payment claims by an upsert, and the rungs above it.
+//! The rungs of this service. Of the oversell ladder: R0, on which a hold is a time to live and a payment claims by an upsert, and the
+//! rungs above it. Of `hot-sku` and `clock-skew`: both.
 
 use std::time::Duration;
 
@@ -7,11 +8,12 @@ use inventory_api::ReservationStatus;
 use order_api::OrderStatus;
 use platform::fault::{Fault, Rule, Scope};
 use serde_json::json;
+use types::Timestamp;
 
 use crate::{
-    Inventory, US,
+    Inventory, US, fenced,
     listening::{changed, paid},
-    order,
+    order, pointers,
 };
 
 const TTL: Duration = Duration::from_secs(600);
@@ -165,4 +167,49 @@ async fn on_r1_of_hot_sku_one_of_them_is_told_that_there_is_nothing() {
     assert_eq!(answers, [201, 409]);
     assert_eq!(inventory.counters("LAMP").await, (1, 1, 0, 0));
     inventory.check_books().await;
+}
+
+/// Two had the one unit, one after the other; then the first says that by his clock he was in time.
+async fn in_time_by_his_own_clock(rung: &str, before_the_end: Duration) -> (Inventory, String) {
+    let inventory = Inventory::with(&[("LAMP", US, 1)]).await;
+    inventory.world.set_rung("clock-skew", rung).unwrap();
+    let first = inventory.hold(order(1), "LAMP", 1).await;
+    inventory.pass(TTL + Duration::from_secs(1)).await;
+    let second = inventory.hold(order(2), "LAMP", 1).await;
+    assert_eq!(inventory.claim(&second).await.status, 200);
+    let mut late = fenced(&first);
+    late["at"] = json!(first.expires_at.minus(before_the_end));
+    let got = inventory.post("/inventory/claim", &late).await;
+    let told = if got.status.is_success() { "CLAIMED".to_owned() } else { got.slug() };
+    (inventory, told)
+}
+
+#[tokio::test(start_paused = true)]
+async fn on_r0_of_clock_skew_who_is_in_time_by_his_own_clock_gets_what_another_has() {
+    let (inventory, told) = in_time_by_his_own_clock("R0", Duration::from_micros(1)).await;
+    assert_eq!(told, "CLAIMED");
+    assert_eq!(inventory.counters("LAMP").await, (1, 0, 2, -1), "two are claimed of one");
+    let movements = inventory.facts("movements").await;
+    let of_the_first = movements.iter().filter(|fact| fact["orderId"] == json!(order(1))).map(|fact| fact["kind"].as_str().unwrap());
+    assert_eq!(of_the_first.collect::<Vec<_>>(), ["hold", "expire", "claim"]);
+    let (inventory, told) = in_time_by_his_own_clock("R0", Duration::ZERO).await;
+    assert_eq!(told, "hold-expired", "late by any clock");
+    inventory.check_books().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn on_r1_of_clock_skew_whatever_a_caller_says_of_the_time_changes_nothing() {
+    let (inventory, told) = in_time_by_his_own_clock("R1", Duration::from_micros(1)).await;
+    assert_eq!(told, "hold-expired");
+    assert_eq!(inventory.counters("LAMP").await, (1, 0, 1, 0));
+    inventory.check_books().await;
+    for at in ["0001-01-01T00:00:00Z", "9999-01-01T00:00:00Z"] {
+        let inventory = Inventory::with(&[("LAMP", US, 1)]).await;
+        let mut body = fenced(&inventory.hold(order(1), "LAMP", 1).await);
+        body["at"] = json!(at.parse::<Timestamp>().unwrap());
+        assert_eq!(inventory.post("/inventory/claim", &body).await.status, 200, "{at}");
+        body["at"] = json!("yesterday");
+        let refused = inventory.post("/inventory/claim", &body).await;
+        assert_eq!((refused.status.as_u16(), pointers(&refused)), (422, vec!["#/at".to_owned()]));
+    }
 }
