@@ -161,7 +161,7 @@ impl Relay {
              WHERE status = 'PENDING' ORDER BY seq LIMIT {BATCH}"
         );
         let sent = format!("UPDATE {service}_outbox SET status = 'SENT', sent_at = ? WHERE seq BETWEEN ? AND ? AND status = 'PENDING'");
-        Self { service, db, bus, clock, leases, select: select.into(), sent: sent.into() }
+        Self { service, db, bus: bus.of(service), clock, leases, select: select.into(), sent: sent.into() }
     }
 
     /// Carries up to one batch. A crash between the publication and the note of it publishes again: consumers dedupe by event id.

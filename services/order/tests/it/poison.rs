@@ -22,6 +22,8 @@ async fn announce(stage: &Stage, payment: PaymentId) {
         amount: Money::new(1999, Currency::Usd),
         version: 4,
         reason: None,
+        refunded: None,
+        kept: None,
         at: Timestamp::from_seconds(1),
     };
     let codec = Codec::<PaymentCaptured>::register(stage.world.registry(), "payment.captured.v1-value").unwrap();
