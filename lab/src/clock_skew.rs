@@ -33,7 +33,7 @@ use crate::{
 
 pub const SCENARIO: Scenario = Scenario {
     name: "clock-skew",
-    summary: "Two services disagree about the time, and a unit is claimed by somebody whose hold was over.",
+    summary: "Two clocks disagree, and a unit is claimed by somebody whose hold was over.",
     knobs: KNOBS,
     phases: &[
         ("baseline", "A new SKU gets stock and a price; holds last ttl_seconds."),
@@ -165,12 +165,7 @@ impl Experiment for ClockSkew {
 
     /// Beside the run: the same rung with clocks that agree; and, for those below it, the remedied rung with and without the skew.
     fn trials(&self, rung: &'static Rung, _clock: ClockKind) -> Vec<Trial<Cell>> {
-        let on = |rung, skewed| Trial { rung, cell: Cell { skewed } };
-        let mut trials = vec![on(rung, true), on(rung, false)];
-        if let Some(remedied) = LADDER.last().filter(|last| last.name != rung.name) {
-            trials.extend([on(remedied, true), on(remedied, false)]);
-        }
-        trials
+        Trial::two_by_two(LADDER, rung, Cell { skewed: true }, Cell { skewed: false })
     }
 
     fn conditions(&self, trial: &Trial<Cell>) -> String {

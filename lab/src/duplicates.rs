@@ -64,13 +64,13 @@ const LADDER: &[Rung] = &[
         title: "each delivery is a wish",
         description: "A refund has the key of the delivery, and of the news of a payment the last to come is believed. Price: what comes twice is \
                       paid twice; what comes late is believed again.",
-        breaks: &[Invariant::I5, Invariant::I20],
+        breaks: &[Invariant::I5, Invariant::I12, Invariant::I20],
     },
     Rung {
         name: "R1",
         title: "the refund is the credit's",
         description: "A refund knows its credit, and a credit has one. Price: the order still tells of what it heard last, which was told earlier.",
-        breaks: &[Invariant::I5],
+        breaks: &[Invariant::I5, Invariant::I12],
     },
     Rung {
         name: "R2",

@@ -117,7 +117,7 @@ mod tests {
             let order = |id: &str| {
                 json!({"seq": 1, "at": "2026-01-05T00:00:00Z", "kind": "order", "id": id, "cartId": "cart", "status": "PENDING", "subtotal": 0, "discounts": 0,
                     "tax": 0, "shipping": 0, "total": 0,
-                    "paymentId": null, "version": 1, "createdAt": "2026-01-05T00:00:00Z"})
+                    "paymentId": null, "paymentRefunded": 0, "version": 1, "createdAt": "2026-01-05T00:00:00Z"})
             };
             let step = |id: &str| {
                 json!({"seq": 1, "at": "2026-01-05T00:00:00Z", "kind": "order-transition", "id": id, "previous": null, "status": "PENDING",

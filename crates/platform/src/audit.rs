@@ -145,6 +145,9 @@ struct InboxFact {
     id: EventId,
     consumer: String,
     key: String,
+    /// It told of an older version than what was known, and had no effect.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    passed_over: bool,
 }
 
 impl FromRow for InboxFact {
@@ -156,6 +159,7 @@ impl FromRow for InboxFact {
             id: row.id("event_id")?,
             consumer: row.get("consumer")?,
             key: row.get("key")?,
+            passed_over: row.get("passed_over")?,
         })
     }
 }
@@ -224,7 +228,7 @@ pub fn of_platform(db: &Db) -> Vec<Collection> {
         Collection::of_rows::<InboxFact>(
             "inbox",
             db,
-            format!("SELECT seq, at, event_id, consumer, key FROM {service}_inbox WHERE seq > ? ORDER BY seq LIMIT ?"),
+            format!("SELECT seq, at, event_id, consumer, key, passed_over FROM {service}_inbox WHERE seq > ? ORDER BY seq LIMIT ?"),
         ),
         answers(db),
     ]

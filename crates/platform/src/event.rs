@@ -3,7 +3,7 @@
 //! An event is published if and only if its transaction committed: it is a row of the service's outbox, written in that transaction
 //! ([`Outbox::add`]), and one relay ([`Relay`]) carries the rows to the bus in order, woken by the commit. A consumer takes an event
 //! once: the note that it did (its inbox row) is written in the transaction of its effect ([`taking`]). Between the two an event may be
-//! delivered twice or late; neither shows.
+//! delivered twice or late; neither shows. Where an event says of which version it tells, one that was overtaken has no effect ([`pass_over`]).
 //!
 //! Names and headers: `contracts.md`'s CloudEvents in the Kafka binding, Avro in the Confluent wire format.
 
@@ -11,7 +11,7 @@ mod inbox;
 mod outbox;
 
 use apache_avro::AvroSchema;
-pub use inbox::{Consumer, Received, direct, taking};
+pub use inbox::{Consumer, Received, direct, pass_over, taking};
 pub use outbox::{Outbox, Relay};
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -29,6 +29,7 @@ pub trait Event: Serialize + DeserializeOwned + AvroSchema + Clone + Send + Sync
 /// The numbers of the platform's migrations; a service's own start at 1.
 const OUTBOX_MIGRATION: i64 = -2;
 const INBOX_MIGRATION: i64 = -1;
+const PASSED_OVER_MIGRATION: i64 = 0;
 
 /// The tables `SERVICE_outbox` and `SERVICE_inbox`.
 #[must_use]
@@ -55,6 +56,12 @@ pub fn migrations(service: &str) -> Vec<Migration> {
                     UNIQUE (consumer, event_id)) STRICT"
             ),
             down: format!("DROP TABLE {service}_inbox"),
+        },
+        Migration {
+            number: PASSED_OVER_MIGRATION,
+            name: "passed over",
+            up: format!("ALTER TABLE {service}_inbox ADD COLUMN passed_over INTEGER NOT NULL DEFAULT 0"),
+            down: format!("ALTER TABLE {service}_inbox DROP COLUMN passed_over"),
         },
     ]
 }

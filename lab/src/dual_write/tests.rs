@@ -1,87 +1,46 @@
 use super::{measure::Moments, *};
 use crate::{
-    experiment::{Witnessed, conclude},
-    invariants::{Breach, Findings},
-    scenario::RungRun,
+    experiment::{
+        Witnessed,
+        case::{Case, Modelled},
+    },
     verdict::Verdict,
 };
 
 const TOTAL: i64 = 2_763;
 
-/// What the model says, as if a run had shown it.
-fn witnessed(figures: Figures, broken: &[Invariant]) -> Witnessed<Measured> {
-    let began = Timestamp::from_seconds(1_767_571_200);
-    Witnessed {
-        began,
-        ended: began.plus(Duration::from_secs(900)),
-        measured: Measured {
+impl Modelled for DualWrite {
+    const SCENARIO: &'static Scenario = &SCENARIO;
+
+    fn modelled(&self, trial: &Trial<Cell>) -> Measured {
+        let figures = model::predict(&self.plan, &self.buyers, trial.rung.name, trial.cell.outage, TOTAL);
+        Measured {
             figures,
             precondition: measure::Precondition { events_in_outage: 60, ready_in_outage: 20 },
             moments: Moments::default(),
             damaged: vec![],
             order_total: TOTAL,
-        },
-        findings: Findings {
-            breaches: broken.iter().map(|invariant| Breach { invariant: *invariant, id: "row".into(), detail: "planted".into() }).collect(),
-            unchecked: vec![],
-        },
-        digest: "d".repeat(64),
-        failures: vec![],
-    }
-}
-
-struct Case {
-    request: Request,
-    experiment: DualWrite,
-}
-
-impl Case {
-    fn of(seed: u64) -> Self {
-        let request = Request::new(&SCENARIO, seed);
-        let experiment = DualWrite::of(&request).unwrap();
-        Self { request, experiment }
-    }
-
-    fn predicted(&self, trial: &Trial<Cell>) -> Figures {
-        model::predict(&self.experiment.plan, &self.experiment.buyers, trial.rung.name, trial.cell.outage, TOTAL)
-    }
-
-    /// A run that is what the model says, with its twins; `change` makes it differ.
-    fn conclude(&self, rung: &'static Rung, change: impl FnOnce(&mut [(Trial<Cell>, Witnessed<Measured>)])) -> RungRun {
-        let as_modelled = |(index, trial)| (trial, witnessed(self.predicted(&trial), if index == 0 { rung.breaks } else { &[] }));
-        let trials = self.experiment.trials(rung, ClockKind::Simulated);
-        let mut all: Vec<_> = trials.into_iter().enumerate().map(as_modelled).collect();
-        change(&mut all);
-        conclude(&self.experiment, &self.request, ClockKind::Simulated, rung, all).unwrap()
+        }
     }
 }
 
 #[test]
 fn what_the_model_says_gets_the_declared_verdict_on_both_rungs() {
-    let case = Case::of(42);
-    let verdicts: Vec<_> = LADDER
-        .iter()
-        .map(|rung| {
-            let concluded = case.conclude(rung, |_| ());
-            assert_eq!(concluded.reasons, Vec::<String>::new(), "{}", rung.name);
-            concluded.verdict
-        })
-        .collect();
-    assert_eq!(verdicts, [Verdict::Reproduced, Verdict::Prevented]);
+    assert_eq!(Case::<DualWrite>::of(42).verdicts(), [Verdict::Reproduced, Verdict::Prevented]);
 }
 
 #[test]
 fn over_fifty_seeds_only_r0_with_an_outage_loses_events() {
     for seed in 0..50 {
-        let case = Case::of(seed);
+        let case = Case::<DualWrite>::of(seed);
         for rung in LADDER {
             let trials = case.experiment.trials(rung, ClockKind::Simulated);
-            let figures = case.predicted(&trials[0]);
+            let figures = case.modelled(&trials[0]).figures;
             assert_eq!(figures.events_lost > 0, rung.name == "R0", "{} {seed}: {figures:?}", rung.name);
             assert_eq!(figures.orders_untold > 0, rung.name == "R0", "{} {seed}: {figures:?}", rung.name);
             assert_eq!(figures.events_lost % 3, 0);
             for twin in &trials[1..] {
-                assert_eq!(case.predicted(twin).events_lost, 0, "{} {twin:?}", rung.name);
+                assert_eq!(case.modelled(twin).figures.events_lost, 0, "{} {twin:?}", rung.name);
             }
         }
         assert_eq!(case.experiment.buyers, demand::draw(&case.experiment.plan, seed).unwrap());
@@ -90,7 +49,7 @@ fn over_fifty_seeds_only_r0_with_an_outage_loses_events() {
 
 #[test]
 fn whatever_differs_is_not_as_declared() {
-    let case = Case::of(42);
+    let case = Case::<DualWrite>::of(42);
     let [r0, r1] = LADDER else { panic!("a ladder of two") };
     let verdict = |rung, change: fn(&mut Witnessed<Measured>)| case.conclude(rung, |all| change(&mut all[0].1)).verdict;
     assert_eq!(verdict(r0, |run| run.measured.figures.events_lost += 1), Verdict::NotAsDeclared);
@@ -103,7 +62,7 @@ fn whatever_differs_is_not_as_declared() {
 
 #[test]
 fn the_record_names_cause_interventions_and_remedies() {
-    let case = Case::of(42);
+    let case = Case::<DualWrite>::of(42);
     let record = serde_json::to_value(case.conclude(&LADDER[0], |_| ()).record).unwrap();
     assert_eq!(record["id"], "dual-write-R0-42");
     let count = |name: &str| record[name].as_array().unwrap().len();

@@ -18,6 +18,7 @@ pub struct Committed {
 
 /// A service's note that it has taken an event.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Noted {
     pub seq: i64,
     pub at: Timestamp,
@@ -26,6 +27,9 @@ pub struct Noted {
     pub consumer: String,
     pub id: String,
     pub key: String,
+    /// It told of an older version than what was known, and had no effect.
+    #[serde(default)]
+    pub passed_over: bool,
 }
 
 /// An event as it lies in the log.

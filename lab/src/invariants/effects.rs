@@ -1,6 +1,6 @@
 //! I12, effect once, in order: of each topic and key, a service takes every event once and in the order of the log. A service's notes of what it
 //! has taken are committed with the effects; the log and the offsets that its group has committed are kept elsewhere, so a note that is
-//! missing, doubled or out of turn shows. Keys that are parked behind a dead letter wait, and are let be.
+//! missing, doubled or out of turn shows. What was passed over because something newer was known had no effect, and no turn. Keys that are parked behind a dead letter wait, and are let be.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -117,6 +117,9 @@ impl Listener<'_> {
             };
             if places.insert(place, note).is_some() {
                 return Some(format!("{} was taken twice, the second time at {}", note.id, note.at));
+            }
+            if note.passed_over {
+                continue;
             }
             if last.is_some_and(|last| place < last) {
                 return Some(format!("{} was taken at {}, after one that was told later", note.id, note.at));

@@ -69,6 +69,7 @@ impl<'a> There<'a> {
             ("carts", facts.carts.iter().map(|cart| cart.id.as_str()).collect::<BTreeSet<_>>()),
             ("orders", facts.orders.iter().map(|order| order.id.as_str()).collect()),
             ("payments", facts.payments.iter().map(|payment| payment.id.as_str()).collect()),
+            ("credits", facts.credits.iter().map(|credit| credit.id.as_str()).collect()),
             ("customers", facts.customers.iter().map(|customer| customer.id.as_str()).collect()),
             ("products", facts.products.iter().map(|product| product.id.as_str()).collect()),
             ("reservations", facts.reservations.iter().map(|reservation| reservation.id.as_str()).collect()),
@@ -104,6 +105,7 @@ impl<'a> There<'a> {
                     (status != "CANCELLED").then(|| (id, format!("it is {status}")))
                 })
             }
+            ("POST", ["orders", id, "credits"]) => self.is_not("credits", &body("id")).or_else(|| self.is_not("orders", id)),
             ("POST", ["inventory", "reserve"]) => self.is_not("reservations", &body("reservationId")),
             ("POST", ["inventory", "claim"]) => {
                 let id = body("reservationId");

@@ -65,7 +65,7 @@ impl Facts {
         for number in 0..times {
             self = self.psp("a", 50 + number as i64, "refund.succeeded");
             self.psp_truth.last_mut().unwrap().amount = 500;
-            self = self.booked();
+            self = self.booked().pay_step("a", 50, "PARTIALLY_REFUNDED");
             self.payments[0].refunded += 500;
             self.orders[0].payment_refunded += 500;
             self.refunds.push(Refund {
@@ -332,6 +332,7 @@ impl Facts {
             consumer: topic.into(),
             id: id.into(),
             key: "order-a".into(),
+            passed_over: false,
         });
         self.readings = vec![Reading { group: format!("cart-{topic}"), topic: topic.into(), partition: 0, committed: offset + 1 }];
         self

@@ -221,6 +221,7 @@ fn each_planted_bug_breaks_exactly_its_set_and_any_two_invariants_are_told_apart
                     .plant(|facts| {
                         facts.psp_truth.last_mut().unwrap().amount = PRICE + 1;
                         facts.payments[0].refunded = PRICE + 1;
+                        facts.orders[0].payment_refunded = PRICE + 1;
                     })
                     .booked()
             },
@@ -363,6 +364,7 @@ fn a_claim_that_goes_back_to_the_stock_is_no_second_end() {
         shop().ended("a", 400, "return", status).psp("a", 400, "refund.succeeded").booked().plant(|facts| {
             (facts.stock[0].held, facts.stock[0].claimed) = (0, 0);
             facts.payments[0].refunded = facts.payments[0].captured;
+            facts.orders[0].payment_refunded = facts.payments[0].captured;
         })
     };
     let returned = back("RETURNED_TO_STOCK").pay_step("a", 400, "REFUNDED").step("a", 400, "CANCELLED");

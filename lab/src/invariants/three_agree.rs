@@ -1,6 +1,6 @@
 //! I5, one capture, three agree: what the shop has of an order is the same in the provider's truth, in the books and in the payment. A refund
 //! that is pending may have been given already; what the provider has told just now may not have been heard. What order-service says has
-//! gone back is what it has heard of that, and may be behind for a moment.
+//! gone back is what it has heard of the payment's steps, and may be behind for a moment; what is given back after a payment's end is no step.
 
 use std::collections::BTreeMap;
 
@@ -38,7 +38,7 @@ pub fn agree(facts: &Facts, grace: &Grace) -> Vec<Row> {
         let of = said.entry(&payment.id).or_default();
         of.order = Some(payment.order_id.clone());
         of.by_payment = payment.captured - payment.refunded;
-        of.refunded = payment.refunded;
+        of.refunded = if payment.status.ends_with("REFUNDED") { payment.refunded } else { 0 };
     }
     for order in &facts.orders {
         if let Some(payment) = &order.payment_id {

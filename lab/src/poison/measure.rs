@@ -184,6 +184,7 @@ mod tests {
                 consumer: TOPIC.into(),
                 id: format!("event-{name}"),
                 key: format!("payment-{name}"),
+                passed_over: false,
             })
             .collect();
         if set_aside {

@@ -3,9 +3,10 @@ use super::{
     *,
 };
 use crate::{
-    experiment::{Witnessed, conclude},
-    invariants::{Breach, Findings},
-    scenario::RungRun,
+    experiment::{
+        Witnessed,
+        case::{Case, Modelled},
+    },
     verdict::Verdict,
 };
 
@@ -18,78 +19,33 @@ fn log(experiment: &Poison) -> Vec<Place> {
     (0..).zip(by_moment).map(|(offset, (at, partition))| Place { partition, offset, at }).collect()
 }
 
-/// What the model says, as if a run had shown it.
-fn witnessed(figures: Figures, log: Vec<Place>, broken: &[Invariant]) -> Witnessed<Measured> {
-    let began = Timestamp::from_seconds(1_767_571_200);
-    Witnessed {
-        began,
-        ended: began.plus(span(ENDED)),
-        measured: Measured { figures, behind: 30, moments: Moments::default(), damaged: vec![], log, ended: ENDED },
-        findings: Findings {
-            breaches: broken.iter().map(|invariant| Breach { invariant: *invariant, id: "row".into(), detail: "planted".into() }).collect(),
-            unchecked: vec![],
-        },
-        digest: "d".repeat(64),
-        failures: vec![],
-    }
-}
+impl Modelled for Poison {
+    const SCENARIO: &'static Scenario = &SCENARIO;
 
-struct Case {
-    request: Request,
-    experiment: Poison,
-}
-
-impl Case {
-    fn of(seed: u64) -> Self {
-        let request = Request::new(&SCENARIO, seed);
-        let experiment = Poison::of(&request).unwrap();
-        Self { request, experiment }
-    }
-
-    fn predicted(&self, trial: &Trial<Cell>) -> Figures {
-        let Poison { plan, buyers } = &self.experiment;
-        model::predict(plan, buyers, trial.rung.name, trial.cell.corrupt, &log(&self.experiment), ENDED)
-    }
-
-    /// A run that is what the model says, with its twins; `change` makes it differ.
-    fn conclude(&self, rung: &'static Rung, change: impl FnOnce(&mut [(Trial<Cell>, Witnessed<Measured>)])) -> RungRun {
-        let as_modelled = |(index, trial)| {
-            let broken = if index == 0 { rung.breaks } else { &[] };
-            (trial, witnessed(self.predicted(&trial), log(&self.experiment), broken))
-        };
-        let trials = self.experiment.trials(rung, ClockKind::Simulated);
-        let mut all: Vec<_> = trials.into_iter().enumerate().map(as_modelled).collect();
-        change(&mut all);
-        conclude(&self.experiment, &self.request, ClockKind::Simulated, rung, all).unwrap()
+    fn modelled(&self, trial: &Trial<Cell>) -> Measured {
+        let Self { plan, buyers } = self;
+        let figures = model::predict(plan, buyers, trial.rung.name, trial.cell.corrupt, &log(self), ENDED);
+        Measured { figures, behind: 30, moments: Moments::default(), damaged: vec![], log: log(self), ended: ENDED }
     }
 }
 
 #[test]
 fn what_the_model_says_gets_the_declared_verdict_on_both_rungs() {
-    let case = Case::of(42);
-    let verdicts: Vec<_> = LADDER
-        .iter()
-        .map(|rung| {
-            let concluded = case.conclude(rung, |_| ());
-            assert_eq!(concluded.reasons, Vec::<String>::new(), "{}", rung.name);
-            concluded.verdict
-        })
-        .collect();
-    assert_eq!(verdicts, [Verdict::Reproduced, Verdict::Prevented]);
+    assert_eq!(Case::<Poison>::of(42).verdicts(), [Verdict::Reproduced, Verdict::Prevented]);
 }
 
 #[test]
 fn over_two_hundred_seeds_only_r0_with_corrupted_records_leaves_anybody_behind() {
     for seed in 0..200 {
-        let case = Case::of(seed);
+        let case = Case::<Poison>::of(seed);
         for rung in LADDER {
             let trials = case.experiment.trials(rung, ClockKind::Simulated);
-            let figures = case.predicted(&trials[0]);
+            let figures = case.modelled(&trials[0]).figures;
             assert_eq!(figures.orders_left_behind > 0, rung.name == "R0", "{} {seed}: {figures:?}", rung.name);
             assert_eq!(figures.events_blocked, figures.orders_left_behind + if rung.name == "R0" { 3 } else { 0 }, "{} {seed}", rung.name);
             assert_eq!(figures.events_parked, if rung.name == "R0" { 0 } else { 3 }, "{} {seed}", rung.name);
             for twin in &trials[1..] {
-                assert_eq!(case.predicted(twin).orders_left_behind, 0, "{} {twin:?}", rung.name);
+                assert_eq!(case.modelled(twin).figures.orders_left_behind, 0, "{} {twin:?}", rung.name);
             }
         }
         assert_eq!(case.experiment.buyers, demand::draw(&case.experiment.plan, seed).unwrap());
@@ -98,7 +54,7 @@ fn over_two_hundred_seeds_only_r0_with_corrupted_records_leaves_anybody_behind()
 
 #[test]
 fn whatever_differs_is_not_as_declared() {
-    let case = Case::of(42);
+    let case = Case::<Poison>::of(42);
     let [r0, r1] = LADDER else { panic!("a ladder of two") };
     let verdict = |rung, change: fn(&mut Witnessed<Measured>)| case.conclude(rung, |all| change(&mut all[0].1)).verdict;
     assert_eq!(verdict(r0, |run| run.measured.figures.events_blocked -= 1), Verdict::NotAsDeclared);
@@ -113,7 +69,7 @@ fn whatever_differs_is_not_as_declared() {
 
 #[test]
 fn the_windows_hit_the_poisoned_and_nobody_else() {
-    let Poison { plan, buyers } = Case::of(42).experiment;
+    let Poison { plan, buyers } = Case::<Poison>::of(42).experiment;
     let windows = Poison { plan: plan.clone(), buyers: buyers.clone() }.windows();
     assert!(windows.is_sorted() && windows.windows(2).all(|pair| pair[0].1 <= pair[1].0), "one after the other: {windows:?}");
     for (number, buyer) in buyers.iter().enumerate() {
@@ -124,7 +80,7 @@ fn the_windows_hit_the_poisoned_and_nobody_else() {
 
 #[test]
 fn the_record_names_cause_interventions_and_remedies() {
-    let case = Case::of(42);
+    let case = Case::<Poison>::of(42);
     let record = serde_json::to_value(case.conclude(&LADDER[0], |_| ()).record).unwrap();
     assert_eq!(record["id"], "poison-R0-42");
     let count = |name: &str| record[name].as_array().unwrap().len();

@@ -1,93 +1,52 @@
 use super::{measure::Moments, *};
 use crate::{
-    experiment::{Witnessed, conclude},
-    invariants::{Breach, Findings},
-    scenario::RungRun,
+    experiment::{
+        Witnessed,
+        case::{Case, Modelled},
+    },
     verdict::Verdict,
 };
 
-/// What the model says, as if a run had shown it.
-fn witnessed(figures: Figures, broken: &[Invariant]) -> Witnessed<Measured> {
-    let began = Timestamp::from_seconds(1_767_571_200);
-    let damaged = (0..figures.ended_quotes_charged).map(|number| Damage {
-        order_id: format!("order-{number}"),
-        sku: "LAMP-1".into(),
-        units: 1,
-        money_minor: 500,
-        hold_expired_at: None,
-        paid_at: Some(began),
-    });
-    Witnessed {
-        began,
-        ended: began.plus(Duration::from_secs(900)),
-        measured: Measured {
+impl Modelled for StalePrice {
+    const SCENARIO: &'static Scenario = &SCENARIO;
+
+    fn modelled(&self, trial: &Trial<Cell>) -> Measured {
+        let figures = model::predict(&self.plan, &self.buyers, trial.rung.name, trial.cell.late);
+        let damaged = (0..figures.ended_quotes_charged).map(|number| Damage {
+            order_id: format!("order-{number}"),
+            sku: "LAMP-1".into(),
+            units: 1,
+            money_minor: 500,
+            hold_expired_at: None,
+            paid_at: Some(Timestamp::from_seconds(1_767_571_200)),
+        });
+        Measured {
             figures,
             precondition: measure::Precondition { late: 60, late_and_changed: 30 },
             moments: Moments::default(),
             damaged: damaged.collect(),
-        },
-        findings: Findings {
-            breaches: broken.iter().map(|invariant| Breach { invariant: *invariant, id: "row".into(), detail: "planted".into() }).collect(),
-            unchecked: vec![],
-        },
-        digest: "d".repeat(64),
-        failures: vec![],
-    }
-}
-
-struct Case {
-    request: Request,
-    experiment: StalePrice,
-}
-
-impl Case {
-    fn of(seed: u64) -> Self {
-        let request = Request::new(&SCENARIO, seed);
-        let experiment = StalePrice::of(&request).unwrap();
-        Self { request, experiment }
-    }
-
-    fn predicted(&self, trial: &Trial<Cell>) -> Figures {
-        model::predict(&self.experiment.plan, &self.experiment.buyers, trial.rung.name, trial.cell.late)
-    }
-
-    /// A run that is what the model says, with its twins; `change` makes it differ.
-    fn conclude(&self, rung: &'static Rung, change: impl FnOnce(&mut [(Trial<Cell>, Witnessed<Measured>)])) -> RungRun {
-        let as_modelled = |(index, trial)| (trial, witnessed(self.predicted(&trial), if index == 0 { rung.breaks } else { &[] }));
-        let trials = self.experiment.trials(rung, ClockKind::Simulated);
-        let mut all: Vec<_> = trials.into_iter().enumerate().map(as_modelled).collect();
-        change(&mut all);
-        conclude(&self.experiment, &self.request, ClockKind::Simulated, rung, all).unwrap()
+        }
     }
 }
 
 #[test]
 fn what_the_model_says_gets_the_declared_verdict_on_every_rung() {
-    let case = Case::of(42);
-    let verdicts: Vec<_> = LADDER
-        .iter()
-        .map(|rung| {
-            let concluded = case.conclude(rung, |_| ());
-            assert_eq!(concluded.reasons, Vec::<String>::new(), "{}", rung.name);
-            concluded.verdict
-        })
-        .collect();
-    assert_eq!(verdicts, [Verdict::Reproduced, Verdict::Displaced, Verdict::Prevented]);
+    assert_eq!(Case::<StalePrice>::of(42).verdicts(), [Verdict::Reproduced, Verdict::Displaced, Verdict::Prevented]);
 }
 
 #[test]
 fn over_fifty_seeds_only_r0_charges_by_ended_quotes_and_only_r1_asks_for_nothing() {
     for seed in 0..50 {
-        let case = Case::of(seed);
+        let case = Case::<StalePrice>::of(seed);
         for rung in LADDER {
             let trials = case.experiment.trials(rung, ClockKind::Simulated);
-            let figures = case.predicted(&trials[0]);
+            let figures = case.modelled(&trials[0]).figures;
             assert_eq!(figures.ended_quotes_charged > 0, rung.name == "R0", "{} {seed}: {figures:?}", rung.name);
             assert_eq!(figures.money_at_risk_minor > 0, rung.name == "R0", "{} {seed}: {figures:?}", rung.name);
             assert_eq!(figures.asked_for_nothing > 0, rung.name == "R1", "{} {seed}: {figures:?}", rung.name);
             assert_eq!(figures.asked_again > 0, rung.name != "R0", "{} {seed}: {figures:?}", rung.name);
             for twin in &trials[1..] {
-                assert_eq!(case.predicted(twin).ended_quotes_charged, 0, "{} {twin:?}", rung.name);
+                assert_eq!(case.modelled(twin).figures.ended_quotes_charged, 0, "{} {twin:?}", rung.name);
             }
         }
     }
@@ -95,7 +54,7 @@ fn over_fifty_seeds_only_r0_charges_by_ended_quotes_and_only_r1_asks_for_nothing
 
 #[test]
 fn the_same_people_fill_the_same_carts_whether_some_are_late_or_not() {
-    let case = Case::of(7);
+    let case = Case::<StalePrice>::of(7);
     let StalePrice { plan, buyers } = &case.experiment;
     assert_eq!(*buyers, demand::draw(plan, 7).unwrap());
     assert_ne!(*buyers, demand::draw(plan, 8).unwrap());
@@ -106,7 +65,7 @@ fn the_same_people_fill_the_same_carts_whether_some_are_late_or_not() {
 
 #[test]
 fn whatever_differs_is_not_as_declared() {
-    let case = Case::of(42);
+    let case = Case::<StalePrice>::of(42);
     let [r0, r1, r2] = LADDER else { panic!("a ladder of three") };
     let verdict = |rung, change: fn(&mut Witnessed<Measured>)| case.conclude(rung, |all| change(&mut all[0].1)).verdict;
     assert_eq!(verdict(r0, |run| run.measured.figures.money_at_risk_minor += 1), Verdict::NotAsDeclared);
@@ -119,7 +78,7 @@ fn whatever_differs_is_not_as_declared() {
 
 #[test]
 fn the_record_names_cause_interventions_and_remedies() {
-    let case = Case::of(42);
+    let case = Case::<StalePrice>::of(42);
     let record = serde_json::to_value(case.conclude(&LADDER[0], |_| ()).record).unwrap();
     assert_eq!(record["id"], "stale-price-R0-42");
     let count = |name: &str| record[name].as_array().unwrap().len();

@@ -9,7 +9,7 @@ use platform::{
     client::CallError,
     consumer::{Asking, HandlerError},
     db::Tx,
-    event::{Consumer, Event, Received, direct, taking},
+    event::{Consumer, Event, Received, direct, pass_over, taking},
     schema::SchemaError,
     service::{Env, Live},
 };
@@ -40,7 +40,10 @@ fn listening(env: &Env, app: &App) -> Result<Vec<Consumer>, SchemaError> {
                 let event = &received.event;
                 let refunded = event.refunded.map_or(0, |money| money.amount);
                 let heard = Heard { payment: event.payment_id, status: ($status)(event), refunded, version: event.version };
-                payment_changed(&app, tx, event.order_id, heard).await
+                if !payment_changed(&app, tx, event.order_id, heard).await? {
+                    pass_over(tx, "order", received).await?;
+                }
+                Ok(())
             })?
         }};
     }
@@ -76,9 +79,9 @@ fn after_refund(event: &PaymentRefunded) -> PaymentStatus {
     }
 }
 
-/// Notes what is heard of a payment and wakes the saga that waits for it.
-async fn payment_changed(app: &App, tx: &mut Tx<'_>, order: OrderId, heard: Heard) -> Result<(), HandlerError> {
-    store::note_payment(tx, order, &heard, app.hears_only_news()).await?;
+/// Notes what is heard of a payment and wakes the saga that waits for it; says whether it was news.
+async fn payment_changed(app: &App, tx: &mut Tx<'_>, order: OrderId, heard: Heard) -> Result<bool, HandlerError> {
+    let is_news = store::note_payment(tx, order, &heard, app.hears_only_news()).await?;
     app.sagas.wake(tx, order.uuid()).await?;
-    Ok(())
+    Ok(is_news)
 }

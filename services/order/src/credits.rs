@@ -26,10 +26,10 @@ impl App {
                     let granted = of(tx, id, order.currency).await?;
                     let left = granted.iter().fold(order.totals.total, |left, credit| left.saturating_sub(credit.amount.amount));
                     match request.amount {
-                        _ if !order.can_be_credited() || granted.len() >= MOST => return Err(OrderError::NotCreditable(order.status)),
-                        Money { currency, .. } if currency != order.currency => return Err(OrderError::CreditCurrency),
-                        Money { amount, .. } if amount < 1 => return Err(OrderError::EmptyCredit),
-                        Money { amount, .. } if amount > left => return Err(OrderError::CreditTooMuch { left }),
+                        _ if !order.can_be_credited() || granted.len() >= MOST => Err(OrderError::NotCreditable(order.status)),
+                        Money { currency, .. } if currency != order.currency => Err(OrderError::CreditCurrency),
+                        Money { amount, .. } if amount < 1 => Err(OrderError::EmptyCredit),
+                        Money { amount, .. } if amount > left => Err(OrderError::CreditTooMuch { left }),
                         amount => {
                             let (reason, granted_at) = (request.reason.clone().map(String::from), this.clock.now());
                             let credit = Credit { id: credit_id, order_id: id, amount, reason, granted_at };

@@ -138,13 +138,14 @@ async fn append_history(tx: &mut Tx<'_>, told: &OrderStatusChanged) -> Result<()
     .map(|_| ())
 }
 
-/// What is heard of the payment, without a step of the order's own life. With `newest`, only what is newer than what was heard before.
-pub async fn note_payment(tx: &mut Tx<'_>, order: OrderId, heard: &Heard, newest: bool) -> Result<(), DbError> {
+/// What is heard of the payment, without a step of the order's own life. With `newest`, nothing that is older than what was heard before; says
+/// whether it was taken.
+pub async fn note_payment(tx: &mut Tx<'_>, order: OrderId, heard: &Heard, newest: bool) -> Result<bool, DbError> {
     let update = "UPDATE orders SET payment_id = ?, payment_status = ?, payment_refunded = ?, payment_version = ?
-                  WHERE id = ? AND payment_version < ?";
-    let older_than = if newest { heard.version } else { i64::MAX };
-    let heard = values![heard.payment, heard.status.as_str(), heard.refunded, heard.version, order, older_than];
-    tx.execute(update, heard).await.map(|_| ())
+                  WHERE id = ? AND payment_version <= ?";
+    let at_most = if newest { heard.version } else { i64::MAX };
+    let heard = values![heard.payment, heard.status.as_str(), heard.refunded, heard.version, order, at_most];
+    Ok(tx.execute(update, heard).await? == 1)
 }
 
 pub async fn note_cancel(tx: &mut Tx<'_>, order: OrderId, note: &str) -> Result<(), DbError> {

@@ -94,6 +94,12 @@ pub fn direct<E: Event>(
     Ok(Consumer::new(E::TOPIC, Arc::new(Direct { codec, contexts: env.contexts.clone(), effect, event: PhantomData })))
 }
 
+/// Notes that an event which is being taken has no effect, since it tells of an older version than what is known.
+pub async fn pass_over<E: Event>(tx: &mut Tx<'_>, service: &str, received: &Received<E>) -> Result<(), DbError> {
+    let note = format!("UPDATE {service}_inbox SET passed_over = 1 WHERE consumer = ? AND event_id = ?");
+    tx.execute(&note, values![E::TOPIC, received.id]).await.map(|_| ())
+}
+
 fn read<E: Event>(codec: &Codec<E>, contexts: &Contexts, delivery: &Delivery) -> Result<Received<E>, HandlerError> {
     let poison = |what: String| HandlerError::Poison(what);
     let event = codec.decode(&delivery.value).map_err(|error| poison(error.to_string()))?;
