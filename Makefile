@@ -25,6 +25,8 @@ bench: ## figures for docs/benchmarks.md
 	cargo xtask bench
 	cargo bench -p platform --bench bus
 	cargo bench -p platform --bench schema
+	cargo bench -p platform --bench floor
+	cargo bench -p platform --bench outbox
 	cargo bench -p inventory --bench reserve
 
 crash: ## a hundred kills of the running system, nothing acknowledged lost

@@ -1,7 +1,7 @@
 //! One run over a target: baseline, inject, observe, settle, verify. The lab does what buyers do, over HTTP, and reads what the services and
 //! the provider say of themselves; it looks at nothing else.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use futures::future::{join, join_all};
@@ -15,7 +15,7 @@ use super::{
 use crate::{
     digest,
     facts::Facts,
-    invariants::{self, Findings},
+    invariants::{self, Findings, Grace, Invariant},
     scenario::{LabError, Request as Asked},
     target::{ClockKind, Request, Still, Target, TargetError},
     witness::Recorded,
@@ -55,6 +55,7 @@ pub(super) async fn play<E: Experiment>(
     let target = &Recorded::new(target);
     let stage = &Stage { experiment, trial, visits: experiment.visits(trial), sku };
     baseline(target, stage).await?;
+    let known = suffered_before(target, &experiment.grace()).await?;
     target.set_rung(asked.scenario.name, trial.rung.name).await?;
     let began = target.now().plus(CART_LEAD);
     let (failures, interfered) = join(observe(target, stage, began), experiment.interfere(target, sku, trial, began)).await;
@@ -66,15 +67,28 @@ pub(super) async fn play<E: Experiment>(
     if target.clock() == ClockKind::Wall {
         facts = facts.of_sku(sku);
     }
+    let mut findings = invariants::check(&facts, &experiment.grace());
+    findings.breaches.retain(|breach| !known.contains(&(breach.invariant, breach.id.clone())));
     let witnessed = Witnessed {
         began,
         ended: target.now(),
         measured: experiment.measure(&facts, sku, began),
-        findings: invariants::check(&facts, &experiment.grace()),
+        findings,
         digest: digest::of_target(target).await?,
         failures,
     };
     Ok((witnessed, still.into_exports()))
+}
+
+/// What a running system has broken before this run: an earlier one's damage stays in its log and its books, and is not this one's.
+async fn suffered_before(target: &dyn Target, grace: &Grace) -> Result<BTreeSet<(Invariant, String)>, LabError> {
+    match target.clock() {
+        ClockKind::Simulated => Ok(BTreeSet::new()),
+        ClockKind::Wall => {
+            let found = invariants::check(&Facts::read(target).await?, grace);
+            Ok(found.breaches.into_iter().map(|breach| (breach.invariant, breach.id)).collect())
+        }
+    }
 }
 
 async fn baseline<E: Experiment>(target: &dyn Target, stage: &Stage<'_, E>) -> Result<(), TargetError> {
