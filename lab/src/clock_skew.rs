@@ -10,10 +10,8 @@ pub mod measure;
 pub mod model;
 mod tell;
 
-use std::time::Duration;
-
 use futures::future::BoxFuture;
-use platform::fault::{Fault, Rule, Scope};
+use platform::fault::{Fault, Rule};
 use types::Timestamp;
 
 use self::{
@@ -21,7 +19,7 @@ use self::{
     measure::{Figures, Measured},
 };
 use crate::{
-    experiment::{self, Experiment, Micros, Story, Told, Trial, Visit, card_token, span, tell::counted},
+    experiment::{self, Experiment, Micros, Story, Told, Trial, Visit, card_token, meanwhile, span, tell::counted},
     facts::Facts,
     invariants::{Grace, Invariant},
     knob::Knobs,
@@ -228,25 +226,14 @@ impl Experiment for ClockSkew {
             if !trial.cell.skewed {
                 return Ok(());
             }
-            let scope = Scope { service: Some(SERVICE.into()), ..Scope::default() };
-            let ends = began.plus(span(self.last_payment() + LEFT));
-            let millis = u64::try_from(self.plan.skew / 1_000).unwrap_or(0);
-            // It lifts itself even if nobody is left to lift it.
-            let for_seconds = Some(ends.since(target.now()).as_secs_f64());
-            target.set_fault(POINT, &Fault { rule: Rule::Delay, share: 1.0, millis, scope, for_seconds }).await?;
-            target.sleep_until(ends).await;
-            target.clear_faults(Some(POINT)).await
+            let behind = Fault::always(Rule::Delay).of_service(SERVICE).of_millis(u64::try_from(self.plan.skew / 1_000).unwrap_or(0));
+            meanwhile(target, POINT, &[behind], (target.now(), began.plus(span(self.last_payment() + LEFT)))).await
         })
-    }
-
-    fn patience(&self) -> Duration {
-        Duration::from_secs(60)
     }
 
     /// An order seems older than it is by as much as its clock was behind.
     fn grace(&self) -> Grace {
-        let second = Duration::from_secs(1);
-        Grace { hold_end: 5 * second, saga: span(self.last_payment() + self.plan.skew) + 600 * second, effects: second, books: second }
+        Grace::settled(span(self.last_payment() + self.plan.skew))
     }
 
     fn measure(&self, facts: &Facts, sku: &str, _began: Timestamp) -> Measured {

@@ -10,10 +10,8 @@ pub mod measure;
 pub mod model;
 mod tell;
 
-use std::time::Duration;
-
 use futures::future::BoxFuture;
-use platform::fault::{Fault, Rule, Scope};
+use platform::fault::{Fault, Rule};
 use types::Timestamp;
 
 use self::{
@@ -21,13 +19,13 @@ use self::{
     measure::{Figures, Measured},
 };
 use crate::{
-    experiment::{self, Experiment, Story, Told, Trial, Visit, card_token, span, tell::counted},
+    experiment::{self, Experiment, Story, Told, Trial, Visit, card_token, meanwhile, span, tell::counted},
     facts::Facts,
     invariants::{Grace, Invariant},
     knob::Knobs,
     record::{Damage, Precondition},
     scenario::{Column, Figure, LabError, Request, Rung, Scenario},
-    target::{ClockKind, Target, TargetError, simulation},
+    target::{ClockKind, Target, TargetError},
 };
 
 pub const SCENARIO: Scenario = Scenario {
@@ -156,10 +154,6 @@ impl Experiment for DualWrite {
         format!("{}, {}", if trial.cell.outage { "an outage of the log" } else { "no outage" }, trial.rung.name)
     }
 
-    fn settings(&self, _trial: &Trial<Cell>) -> Result<Vec<simulation::Override>, LabError> {
-        Ok(Vec::new())
-    }
-
     fn stock(&self) -> (i64, i64) {
         (self.buyers.len() as i64, self.plan.unit_price_minor)
     }
@@ -181,24 +175,13 @@ impl Experiment for DualWrite {
             if !trial.cell.outage {
                 return Ok(());
             }
-            let scope = Scope { service: Some("order".into()), ..Scope::default() };
-            let outage = span(self.plan.outage_ends - self.plan.outage_begins);
-            // It lifts itself even if nobody is left to lift it.
-            let fault = Fault { rule: Rule::Fail, share: 1.0, millis: 0, scope, for_seconds: Some(outage.as_secs_f64()) };
-            target.sleep_until(began.plus(span(self.plan.outage_begins))).await;
-            target.set_fault(POINT, &fault).await?;
-            target.sleep(outage).await;
-            target.clear_faults(Some(POINT)).await
+            let outage = (began.plus(span(self.plan.outage_begins)), began.plus(span(self.plan.outage_ends)));
+            meanwhile(target, POINT, &[Fault::always(Rule::Fail).of_service("order")], outage).await
         })
     }
 
-    fn patience(&self) -> Duration {
-        Duration::from_secs(60)
-    }
-
     fn grace(&self) -> Grace {
-        let second = Duration::from_secs(1);
-        Grace { hold_end: 5 * second, saga: span(self.plan.outage_ends) + 600 * second, effects: second, books: second }
+        Grace::settled(span(self.plan.outage_ends))
     }
 
     fn measure(&self, facts: &Facts, sku: &str, began: Timestamp) -> Measured {

@@ -10,10 +10,8 @@ pub mod measure;
 pub mod model;
 mod tell;
 
-use std::time::Duration;
-
 use futures::future::BoxFuture;
-use platform::fault::{Fault, Rule, Scope};
+use platform::fault::{Fault, Rule};
 use serde_json::json;
 use types::Timestamp;
 
@@ -22,13 +20,13 @@ use self::{
     measure::{Figures, Measured},
 };
 use crate::{
-    experiment::{self, Experiment, Story, Told, Trial, Visit, Visitor, card_token, span, tell::counted},
+    experiment::{self, Experiment, Story, Told, Trial, Visit, Visitor, card_token, meanwhile, span, tell::counted},
     facts::Facts,
     invariants::{Grace, Invariant},
     knob::Knobs,
     record::{Damage, Precondition},
     scenario::{Column, Figure, LabError, Request, Rung, Scenario},
-    target::{ClockKind, Request as Ask, Target, TargetError, simulation},
+    target::{ClockKind, Request as Ask, Target, TargetError},
 };
 
 pub const SCENARIO: Scenario = Scenario {
@@ -163,10 +161,6 @@ impl Experiment for Duplicates {
         format!("{}, {}", if trial.cell.disturbed { "twice and out of turn" } else { "once and in turn" }, trial.rung.name)
     }
 
-    fn settings(&self, _trial: &Trial<Cell>) -> Result<Vec<simulation::Override>, LabError> {
-        Ok(Vec::new())
-    }
-
     fn stock(&self) -> (i64, i64) {
         (self.buyers.len() as i64, self.plan.unit_price_minor)
     }
@@ -207,25 +201,13 @@ impl Experiment for Duplicates {
             if !trial.cell.disturbed {
                 return Ok(());
             }
-            let ends = began.plus(span(self.plan.ends()));
-            // They lift themselves even if nobody is left to lift them.
-            let for_seconds = Some(ends.since(target.now()).as_secs_f64());
-            for (topic, rule) in DISTURBED {
-                let scope = Scope { topic: Some(topic.into()), ..Scope::default() };
-                target.set_fault(POINT, &Fault { rule, share: 1.0, millis: 0, scope, for_seconds }).await?;
-            }
-            target.sleep_until(ends).await;
-            target.clear_faults(Some(POINT)).await
+            let faults = DISTURBED.map(|(topic, rule)| Fault::always(rule).of_topic(topic));
+            meanwhile(target, POINT, &faults, (target.now(), began.plus(span(self.plan.ends())))).await
         })
     }
 
-    fn patience(&self) -> Duration {
-        Duration::from_secs(60)
-    }
-
     fn grace(&self) -> Grace {
-        let second = Duration::from_secs(1);
-        Grace { hold_end: 5 * second, saga: span(self.plan.ends()) + 600 * second, effects: second, books: second }
+        Grace::settled(span(self.plan.ends()))
     }
 
     fn measure(&self, facts: &Facts, sku: &str, _began: Timestamp) -> Measured {

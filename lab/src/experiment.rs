@@ -17,6 +17,7 @@ use std::{
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
+use platform::fault::Fault;
 use types::Timestamp;
 
 pub use self::{
@@ -90,8 +91,10 @@ pub trait Experiment: Sized + Send + Sync {
     /// What the conditions of a twin are, in words.
     fn conditions(&self, trial: &Trial<Self::Cell>) -> String;
 
-    /// The settings of a simulated world.
-    fn settings(&self, trial: &Trial<Self::Cell>) -> Result<Vec<simulation::Override>, LabError>;
+    /// The settings of a simulated world; mostly the default ones.
+    fn settings(&self, _trial: &Trial<Self::Cell>) -> Result<Vec<simulation::Override>, LabError> {
+        Ok(Vec::new())
+    }
 
     /// Whether a running system stands as the scenario needs it, as far as that can be seen beforehand.
     fn must_fit<'a>(&'a self, _target: &'a dyn Target) -> BoxFuture<'a, Result<(), LabError>> {
@@ -126,7 +129,9 @@ pub trait Experiment: Sized + Send + Sync {
     }
 
     /// For how long orders may go on once the last visit is over.
-    fn patience(&self) -> Duration;
+    fn patience(&self) -> Duration {
+        Duration::from_secs(60)
+    }
 
     /// What follows from events is given this long after the last order has ended.
     fn rest(&self, _clock: ClockKind) -> Duration {
@@ -147,6 +152,22 @@ pub trait Experiment: Sized + Send + Sync {
 
     /// What the record tells beside the figures.
     fn tell(&self, told: &Told<'_, Self>) -> Story;
+}
+
+/// Sets faults at a point, from one moment to another. They lift themselves even if nobody is left to lift them.
+pub async fn meanwhile(
+    target: &dyn Target,
+    point: &str,
+    faults: &[Fault],
+    (from, until): (Timestamp, Timestamp),
+) -> Result<(), TargetError> {
+    target.sleep_until(from).await;
+    let for_seconds = Some(until.since(target.now()).as_secs_f64());
+    for fault in faults {
+        target.set_fault(point, &Fault { for_seconds, ..fault.clone() }).await?;
+    }
+    target.sleep_until(until).await;
+    target.clear_faults(Some(point)).await
 }
 
 const fn has_twins(rung: &Rung, twins: Twins) -> bool {

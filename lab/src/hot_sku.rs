@@ -12,7 +12,7 @@ mod tell;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use platform::fault::{Fault, Rule, Scope};
+use platform::fault::{Fault, Rule};
 use types::Timestamp;
 
 use self::{
@@ -20,13 +20,13 @@ use self::{
     measure::{Figures, Measured},
 };
 use crate::{
-    experiment::{self, Experiment, Story, Told, Trial, Visit, card_token, span, tell::counted},
+    experiment::{self, Experiment, Story, Told, Trial, Visit, card_token, meanwhile, span, tell::counted},
     facts::Facts,
     invariants::{Grace, Invariant},
     knob::Knobs,
     record::{Damage, Precondition},
     scenario::{Column, Figure, LabError, Request, Rung, Scenario},
-    target::{ClockKind, Target, TargetError, simulation},
+    target::{ClockKind, Target, TargetError},
 };
 
 pub const SCENARIO: Scenario = Scenario {
@@ -152,10 +152,6 @@ impl Experiment for HotSku {
         format!("{}, {}", if trial.cell.slow { "slow commits" } else { "fast commits" }, trial.rung.name)
     }
 
-    fn settings(&self, _trial: &Trial<Cell>) -> Result<Vec<simulation::Override>, LabError> {
-        Ok(Vec::new())
-    }
-
     fn stock(&self) -> (i64, i64) {
         (self.plan.stock as i64, self.plan.unit_price_minor)
     }
@@ -177,19 +173,9 @@ impl Experiment for HotSku {
             if !trial.cell.slow {
                 return Ok(());
             }
-            let scope = Scope { service: Some("inventory".into()), ..Scope::default() };
-            let ends = began.plus(span(self.plan.window + self.plan.commit));
-            let lasts = ends.since(target.now());
-            // It lifts itself even if nobody is left to lift it.
-            let fault = Fault { rule: Rule::Delay, share: 1.0, millis: self.plan.commit_ms, scope, for_seconds: Some(lasts.as_secs_f64()) };
-            target.set_fault(POINT, &fault).await?;
-            target.sleep_until(ends).await;
-            target.clear_faults(Some(POINT)).await
+            let slow = Fault::always(Rule::Delay).of_service("inventory").of_millis(self.plan.commit_ms);
+            meanwhile(target, POINT, &[slow], (target.now(), began.plus(span(self.plan.window + self.plan.commit)))).await
         })
-    }
-
-    fn patience(&self) -> Duration {
-        Duration::from_secs(60)
     }
 
     /// What inventory-service hears of orders queues up behind its slow commits.
@@ -201,8 +187,7 @@ impl Experiment for HotSku {
     }
 
     fn grace(&self) -> Grace {
-        let second = Duration::from_secs(1);
-        Grace { hold_end: 5 * second, saga: span(self.plan.window) + 600 * second, effects: second, books: second }
+        Grace::settled(span(self.plan.window))
     }
 
     fn measure(&self, facts: &Facts, sku: &str, _began: Timestamp) -> Measured {

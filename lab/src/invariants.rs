@@ -148,7 +148,7 @@ impl Invariant {
             Self::I1 => &["stock", "movements"],
             Self::I2 | Self::I3 => &["reservations", "movements"],
             Self::I4 => &["ledger", "psp-truth"],
-            Self::I5 => &["payments", "refunds", "ledger", "psp-truth"],
+            Self::I5 => &["payments", "refunds", "ledger", "psp-truth", "orders"],
             Self::I6 => &["payments", "psp-truth"],
             Self::I7 => &["idempotency"],
             Self::I8 => &["carts", "orders", "payments", "reservations", "idempotency"],
@@ -160,7 +160,7 @@ impl Invariant {
             Self::I15 => &[CLIENT_RECORD],
             Self::I18 => &["movements"],
             Self::I19 => &["orders", "order-lines", "carts", "cart-lines", "cart-events", "payments", "psp-truth"],
-            Self::I20 => &["orders", "reservations"],
+            Self::I20 => &["orders", "reservations", "credits", "payments", "refunds"],
         }
     }
 
@@ -228,6 +228,15 @@ impl Default for Grace {
     fn default() -> Self {
         let effects = Duration::from_secs(10);
         Self { hold_end: Duration::from_secs(60), saga: Duration::from_secs(600), effects, books: LONGEST_INQUIRY + PATIENCE + effects }
+    }
+}
+
+impl Grace {
+    /// Short ones, for when everything has come to rest: no order may be older than `longest` and ten minutes and still go on.
+    #[must_use]
+    pub fn settled(longest: Duration) -> Self {
+        let second = Duration::from_secs(1);
+        Self { hold_end: 5 * second, saga: longest + 600 * second, effects: second, books: second }
     }
 }
 

@@ -212,10 +212,6 @@ impl Experiment for Oversell {
         self.buyers.iter().map(visit).collect()
     }
 
-    fn patience(&self) -> Duration {
-        Duration::from_secs(60)
-    }
-
     fn rest(&self, clock: ClockKind) -> Duration {
         if clock == ClockKind::Wall { REST_OF_THE_WALL } else { REST }
     }

@@ -15,7 +15,7 @@ mod tell;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use platform::fault::{Fault, Rule, Scope};
+use platform::fault::{Fault, Rule};
 use types::Timestamp;
 
 use self::{
@@ -23,13 +23,13 @@ use self::{
     measure::{Figures, Measured, TOPIC},
 };
 use crate::{
-    experiment::{self, Experiment, Micros, Story, Told, Trial, Visit, card_token, span, tell::counted},
+    experiment::{self, Experiment, Micros, Story, Told, Trial, Visit, card_token, meanwhile, span, tell::counted},
     facts::Facts,
     invariants::{Grace, Invariant},
     knob::Knobs,
     record::{Damage, Precondition},
     scenario::{Column, Figure, LabError, Request, Rung, Scenario},
-    target::{ClockKind, Target, TargetError, simulation},
+    target::{ClockKind, Target, TargetError},
 };
 
 pub const SCENARIO: Scenario = Scenario {
@@ -185,10 +185,6 @@ impl Experiment for Poison {
         format!("{}, {}", if trial.cell.corrupt { "corrupted records" } else { "every record whole" }, trial.rung.name)
     }
 
-    fn settings(&self, _trial: &Trial<Cell>) -> Result<Vec<simulation::Override>, LabError> {
-        Ok(Vec::new())
-    }
-
     fn stock(&self) -> (i64, i64) {
         (self.buyers.len() as i64, self.plan.unit_price_minor)
     }
@@ -210,22 +206,12 @@ impl Experiment for Poison {
             if !trial.cell.corrupt {
                 return Ok(());
             }
-            let scope = Scope { topic: Some(TOPIC.into()), ..Scope::default() };
             for (opens, closes) in self.windows() {
-                target.sleep_until(began.plus(span(opens))).await;
-                // It lifts itself even if nobody is left to lift it.
-                let lasts = Some(span(closes - opens).as_secs_f64());
-                let fault = Fault { rule: Rule::Corrupt, share: 1.0, millis: 0, scope: scope.clone(), for_seconds: lasts };
-                target.set_fault(POINT, &fault).await?;
-                target.sleep_until(began.plus(span(closes))).await;
-                target.clear_faults(Some(POINT)).await?;
+                let window = (began.plus(span(opens)), began.plus(span(closes)));
+                meanwhile(target, POINT, &[Fault::always(Rule::Corrupt).of_topic(TOPIC)], window).await?;
             }
             Ok(())
         })
-    }
-
-    fn patience(&self) -> Duration {
-        Duration::from_secs(60)
     }
 
     /// A service that has just taken this rung may still stand still for as long as its longest pause.
@@ -234,8 +220,7 @@ impl Experiment for Poison {
     }
 
     fn grace(&self) -> Grace {
-        let second = Duration::from_secs(1);
-        Grace { hold_end: 5 * second, saga: span(self.plan.window) + 600 * second, effects: second, books: second }
+        Grace::settled(span(self.plan.window))
     }
 
     fn measure(&self, facts: &Facts, sku: &str, began: Timestamp) -> Measured {

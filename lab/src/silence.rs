@@ -220,12 +220,7 @@ impl Experiment for Silence {
 
     /// Beside the run: the same rung without silence; and, for those below it, the remedied rung with and without.
     fn trials(&self, rung: &'static Rung, _clock: ClockKind) -> Vec<Trial<Cell>> {
-        let on = |rung, silent| Trial { rung, cell: Cell { silent } };
-        let mut trials = vec![on(rung, true), on(rung, false)];
-        if let Some(remedied) = self.scenario.ladder.last().filter(|last| last.name != rung.name) {
-            trials.extend([on(remedied, true), on(remedied, false)]);
-        }
-        trials
+        Trial::two_by_two(self.scenario.ladder, rung, Cell { silent: true }, Cell { silent: false })
     }
 
     fn conditions(&self, trial: &Trial<Cell>) -> String {

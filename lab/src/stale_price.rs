@@ -165,12 +165,7 @@ impl Experiment for StalePrice {
 
     /// Beside the run: the same rung where everybody is in time; and, for those below it, the remedied rung with and without.
     fn trials(&self, rung: &'static Rung, _clock: ClockKind) -> Vec<Trial<Cell>> {
-        let on = |rung, late| Trial { rung, cell: Cell { late } };
-        let mut trials = vec![on(rung, true), on(rung, false)];
-        if let Some(remedied) = LADDER.last().filter(|last| last.name != rung.name) {
-            trials.extend([on(remedied, true), on(remedied, false)]);
-        }
-        trials
+        Trial::two_by_two(LADDER, rung, Cell { late: true }, Cell { late: false })
     }
 
     fn conditions(&self, trial: &Trial<Cell>) -> String {
@@ -243,13 +238,8 @@ impl Experiment for StalePrice {
         })
     }
 
-    fn patience(&self) -> Duration {
-        Duration::from_secs(60)
-    }
-
     fn grace(&self) -> Grace {
-        let second = Duration::from_secs(1);
-        Grace { hold_end: 5 * second, saga: span(self.plan.longest()) + 600 * second, effects: second, books: second }
+        Grace::settled(span(self.plan.longest()))
     }
 
     fn measure(&self, facts: &Facts, sku: &str, began: Timestamp) -> Measured {

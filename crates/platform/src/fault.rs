@@ -85,6 +85,35 @@ const fn whole() -> f64 {
     1.0
 }
 
+impl Fault {
+    /// One that hits everything that passes, until it is lifted.
+    #[must_use]
+    pub fn always(rule: Rule) -> Self {
+        Self { rule, share: whole(), millis: 0, scope: Scope::default(), for_seconds: None }
+    }
+
+    /// The same, of one service alone.
+    #[must_use]
+    pub fn of_service(mut self, service: &str) -> Self {
+        self.scope.service = Some(service.to_owned());
+        self
+    }
+
+    /// The same, on one topic alone.
+    #[must_use]
+    pub fn of_topic(mut self, topic: &str) -> Self {
+        self.scope.topic = Some(topic.to_owned());
+        self
+    }
+
+    /// The same, with a delay of so long.
+    #[must_use]
+    pub const fn of_millis(mut self, millis: u64) -> Self {
+        self.millis = millis;
+        self
+    }
+}
+
 /// What passes a point.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Passing<'a> {

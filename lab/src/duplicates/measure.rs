@@ -7,7 +7,7 @@ use types::Timestamp;
 
 use super::demand::{CREDITS, Plan};
 use crate::{
-    facts::{Facts, Refund},
+    facts::{Credit, Facts, Refund},
     record::Damage,
 };
 
@@ -59,12 +59,16 @@ pub fn measure(facts: &Facts, sku: &str, plan: &Plan) -> Measured {
         }
     }
     let payments: BTreeMap<&str, _> = facts.payments.iter().map(|payment| (payment.order_id.as_str(), payment)).collect();
+    let mut granted: BTreeMap<&str, Vec<&Credit>> = BTreeMap::new();
+    for credit in &facts.credits {
+        granted.entry(&credit.order_id).or_default().push(credit);
+    }
     let mut run = Measured { figures: Figures::default(), within_limits: 0, moments: Moments::default(), damaged: vec![], order_total: 0 };
     for order in facts.orders.iter().filter(|order| mine.contains(order.id.as_str())) {
         run.figures.orders += 1;
         run.order_total = order.total;
         let (mut count, mut twice) = (0, 0);
-        for credit in facts.credits.iter().filter(|credit| credit.order_id == order.id) {
+        for credit in granted.remove(order.id.as_str()).unwrap_or_default() {
             count += 1;
             run.moments.first_credit = Some(run.moments.first_credit.map_or(credit.at, |first| first.min(credit.at)));
             let made = refunds.get(credit.id.as_str()).map_or(&[][..], Vec::as_slice);
@@ -95,7 +99,6 @@ mod tests {
     use super::*;
     use crate::{
         duplicates::demand::KNOBS,
-        facts::Credit,
         invariants::plant::{PRICE, SKU, at, none},
         knob::Knobs,
     };

@@ -1,7 +1,7 @@
 //! I20, one of each: one order per cart, one live or claimed reservation per order, a coupon used by as many carts as its limit allows, each
 //! once, and one refund per credit.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Grace, Row};
 use crate::facts::Facts;
@@ -38,11 +38,11 @@ fn credits(facts: &Facts, grace: &Grace) -> Vec<Row> {
     for credit in facts.refunds.iter().filter(|refund| refund.status != "FAILED").filter_map(|refund| refund.credit_id.as_deref()) {
         *refunds.entry(credit).or_default() += 1;
     }
-    let has_something_left =
-        |order: &str| facts.payments.iter().any(|payment| payment.order_id == order && payment.refunded < payment.captured);
+    let with_something_left: BTreeSet<&str> =
+        facts.payments.iter().filter_map(|payment| (payment.refunded < payment.captured).then_some(payment.order_id.as_str())).collect();
     let wrong = facts.credits.iter().filter_map(|credit| {
         let count = refunds.get(credit.id.as_str()).copied().unwrap_or(0);
-        let is_due = credit.at.plus(grace.effects) < facts.now && has_something_left(&credit.order_id);
+        let is_due = credit.at.plus(grace.effects) < facts.now && with_something_left.contains(credit.order_id.as_str());
         let wrong = match count {
             0 if is_due => "a credit without a refund".to_owned(),
             0 | 1 => return None,
