@@ -1,9 +1,9 @@
 //! The statistics of the lab (`make lab-statistics`): many seeds of each scenario, against its model. They take minutes in a release build, so they
 //! are not among the tests that run by themselves.
 //!
-//! `oversell` is always run over two hundred seeds, with a fifteenth of its default buyers ([`SMALL`]): what a rung declares does not depend on how many
-//! come; of as many of them as `LAB_TWINS` says with every twin of every rung. With the default knobs as many seeds of every scenario are run as `LAB_SEEDS` asks for, with the twins of
-//! the rungs that break something.
+//! `oversell` and `hot-sku` are always run over two hundred seeds with every twin of every rung, and with few buyers ([`SMALL`]): what a rung declares
+//! does not depend on how many come. With the default knobs as many seeds of every scenario are run as `LAB_SEEDS` asks for, with the twins of the
+//! rungs that break something.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "what a test cannot go on without is a failed test")]
 
 use crashcart::registry::SIMULATION;
@@ -15,31 +15,22 @@ use lab::{
 
 /// How many seeds of a scenario are statistics: one that reproduces in 99 % fails in two of them at most.
 const SEEDS: u64 = 200;
-/// A shop that is sold out before the first hold runs out, while buyers go on coming for five minutes more: 200 of them for 40 units.
-const SMALL: [&str; 3] = ["stock=40", "demand_per_second=0.5", "window_seconds=400"];
+/// A shop that is sold out before the first hold runs out, while buyers go on coming for five minutes more: 100 of them for 20 units, every other
+/// with a slow payment.
+const SMALL: [&str; 4] = ["stock=20", "demand_per_second=0.25", "window_seconds=400", "slow_share=0.5"];
 
 /// How many seeds with the default knobs.
-fn seeds() -> u64 {
-    told("LAB_SEEDS")
-}
-
-/// Of how many of the two hundred seeds every twin of every rung is run; of the others those of the rungs that break something.
-fn with_every_twin() -> u64 {
-    told("LAB_TWINS")
-}
-
 #[expect(clippy::disallowed_methods, reason = "a test may be told how much it is to do")]
-fn told(variable: &str) -> u64 {
-    std::env::var(variable).ok().and_then(|number| number.parse().ok()).unwrap_or(SEEDS)
+fn seeds() -> u64 {
+    std::env::var("LAB_SEEDS").ok().and_then(|number| number.parse().ok()).unwrap_or(SEEDS)
 }
 
-/// A run of each of so many seeds; of the first of them with every twin, of the others with those of the rungs that break something.
-fn runs(scenario: &str, count: u64, knobs: &[&str], with_every_twin: u64) -> Vec<(u64, Run)> {
+/// A run of each of so many seeds.
+fn runs(scenario: &str, count: u64, knobs: &[&str], twins: Twins) -> Vec<(u64, Run)> {
     let seeds: Vec<u64> = (1..=count).collect();
     let runs = on_threads(2, &seeds, |seed| {
         let mut request = Request::new(find(scenario).unwrap(), *seed).with_knobs(knobs.iter().copied()).unwrap();
         request.threads = 1;
-        let twins = if *seed <= with_every_twin { Twins::EveryRung } else { Twins::Vulnerable };
         request.with_twins(twins).simulate(&SIMULATION).unwrap()
     });
     let whole = |(seed, run): (u64, Option<Run>)| (seed, run.unwrap_or_else(|| panic!("{scenario}, seed {seed} panicked")));
@@ -49,24 +40,27 @@ fn runs(scenario: &str, count: u64, knobs: &[&str], with_every_twin: u64) -> Vec
 #[test]
 #[ignore = "minutes in a release build: make lab-statistics"]
 fn over_two_hundred_seeds_every_rung_equals_its_model() {
-    oversell_equals_its_model(SEEDS, &SMALL, with_every_twin());
+    oversell_equals_its_model(SEEDS, &SMALL, Twins::EveryRung);
 }
 
 #[test]
 #[ignore = "minutes in a release build: make lab-statistics"]
 fn over_many_seeds_of_the_default_knobs_every_rung_equals_its_model() {
-    oversell_equals_its_model(seeds(), &[], 0);
+    oversell_equals_its_model(seeds(), &[], Twins::Vulnerable);
 }
 
 /// Every rung's figures are those that the model predicts, seed by seed; the first reproduces in 99 %, the last prevents in all, every twin is clean.
 #[expect(clippy::print_stdout, reason = "a statistic says what it saw")]
-fn oversell_equals_its_model(count: u64, knobs: &[&str], with_every_twin: u64) {
+fn oversell_equals_its_model(count: u64, knobs: &[&str], twins: Twins) {
     let (mut reproduced, mut oversold) = (0, Vec::new());
-    for (seed, run) in runs("oversell", count, knobs, with_every_twin) {
+    for (seed, run) in runs("oversell", count, knobs, twins) {
         for rung in &run.rungs {
             assert_eq!(rung.figures, rung.predicted, "seed {seed}, {}: the model and the run differ; {:?}", rung.rung.name, rung.reasons);
-            let twins = rung.twins.as_deref().unwrap_or_default();
-            assert!(twins.iter().all(lab::scenario::TwinRun::is_clean), "seed {seed}, {}: a twin is not clean", rung.rung.name);
+            assert!(
+                rung.twins.iter().flatten().all(lab::scenario::TwinRun::is_clean),
+                "seed {seed}, {}: a twin is not clean",
+                rung.rung.name
+            );
         }
         let first = run.rungs.first().unwrap();
         reproduced += u64::from(first.verdict == Verdict::Reproduced);
@@ -89,7 +83,7 @@ fn over_many_seeds_a_silent_provider_does_what_its_ladders_declare() {
     let count = seeds();
     for name in ["psp-timeout", "late-capture", "double-charge"] {
         let (mut damaged, mut displaced) = (Vec::new(), 0);
-        for (seed, run) in runs(name, count, &[], 0) {
+        for (seed, run) in runs(name, count, &[], Twins::Vulnerable) {
             for rung in &run.rungs {
                 assert_eq!(rung.reasons, Vec::<String>::new(), "{name}, seed {seed}, {}", rung.rung.name);
                 displaced += u64::from(rung.verdict == Verdict::Displaced);
@@ -109,7 +103,7 @@ fn over_many_seeds_a_silent_provider_does_what_its_ladders_declare() {
 #[expect(clippy::print_stdout, reason = "a statistic says what it saw")]
 fn every_seed_is_as_declared(name: &str, count: u64, knobs: &[&str], verdicts: &[Verdict], figure: &'static str) {
     let mut seen = Vec::new();
-    for (seed, run) in runs(name, count, knobs, 0) {
+    for (seed, run) in runs(name, count, knobs, Twins::Vulnerable) {
         for rung in &run.rungs {
             assert_eq!(rung.reasons, Vec::<String>::new(), "{name}, seed {seed}, {}", rung.rung.name);
         }
@@ -157,11 +151,14 @@ fn over_many_seeds_poison_equals_its_model() {
 #[ignore = "minutes in a release build: make lab-statistics"]
 fn over_two_hundred_seeds_a_hot_sku_equals_its_model() {
     let (mut reproduced, mut oversold) = (0, Vec::new());
-    for (seed, run) in runs("hot-sku", SEEDS, &["stock=15", "demand_per_second=10", "window_seconds=4"], with_every_twin()) {
+    for (seed, run) in runs("hot-sku", SEEDS, &["stock=15", "demand_per_second=10", "window_seconds=4"], Twins::EveryRung) {
         for rung in &run.rungs {
             assert_eq!(rung.figures, rung.predicted, "seed {seed}, {}: the model and the run differ; {:?}", rung.rung.name, rung.reasons);
-            let twins = rung.twins.as_deref().unwrap_or_default();
-            assert!(twins.iter().all(lab::scenario::TwinRun::is_clean), "seed {seed}, {}: a twin is not clean", rung.rung.name);
+            assert!(
+                rung.twins.iter().flatten().all(lab::scenario::TwinRun::is_clean),
+                "seed {seed}, {}: a twin is not clean",
+                rung.rung.name
+            );
         }
         reproduced += u64::from(run.rungs[0].verdict == Verdict::Reproduced);
         assert_eq!(run.rungs[1].verdict, Verdict::Prevented, "seed {seed}");
