@@ -112,7 +112,7 @@ pub fn rooms() -> Vec<String> {
                 findings.push(format!("services/{service} has no {room}: every service has the same rooms"));
             }
         }
-        if !read(&folder.join("src/lib.rs")).contains("pub const MANIFEST: Manifest") {
+        if !read(&folder.join("src/lib.rs")).contains("pub static MANIFEST: Manifest") {
             findings.push(format!("services/{service}/src/lib.rs does not declare its MANIFEST"));
         }
         if let Ok(migrations) = std::fs::read_dir(folder.join("migrations/sqlite")) {

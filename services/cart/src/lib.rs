@@ -25,7 +25,7 @@ use platform::{
     service::{BuildError, Env, Live, Manifest, Service},
 };
 
-pub const MANIFEST: Manifest = Manifest {
+pub static MANIFEST: Manifest = Manifest {
     name: "cart",
     summary: "Carts: priced by pricing at every change, closed once by a checkout or by time.",
     paths: &["/carts"],

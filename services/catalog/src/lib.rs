@@ -25,7 +25,7 @@ use platform::{
     service::{BuildError, Env, Live, Manifest, Service},
 };
 
-pub const MANIFEST: Manifest = Manifest {
+pub static MANIFEST: Manifest = Manifest {
     name: "catalog",
     summary: "The catalog: products with revisions, a tree of categories, images, search, GraphQL, and a change feed.",
     paths: &["/products", "/categories", "/graphql"],

@@ -22,7 +22,7 @@ use platform::{
     service::{BuildError, Env, Manifest, Service},
 };
 
-pub const MANIFEST: Manifest = Manifest {
+pub static MANIFEST: Manifest = Manifest {
     name: "customer",
     summary: "Customers: profiles, addresses and segments, and their erasure in every service that knows them.",
     paths: &["/customers"],

@@ -21,7 +21,7 @@ use platform::{
     service::{BuildError, Env, Live, Manifest, Service},
 };
 
-pub const MANIFEST: Manifest = Manifest {
+pub static MANIFEST: Manifest = Manifest {
     name: "inventory",
     summary: "Stock per SKU and warehouse: holds that run out, claims with a fencing token, and a journal of every movement.",
     paths: &["/inventory"],

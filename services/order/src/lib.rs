@@ -23,7 +23,7 @@ use platform::{
     service::{BuildError, Env, Live, Manifest, Service},
 };
 
-pub const MANIFEST: Manifest = Manifest {
+pub static MANIFEST: Manifest = Manifest {
     name: "order",
     summary: "Orders: one per cart, taken through reservation, payment and confirmation by a saga that survives crashes.",
     paths: &["/orders"],

@@ -26,7 +26,7 @@ use platform::{
     service::{Background, BuildError, Env, Live, Manifest, Progress, Service},
 };
 
-pub const MANIFEST: Manifest = Manifest {
+pub static MANIFEST: Manifest = Manifest {
     name: "payment",
     summary: "Payments: one per order, authorized, captured, voided and refunded with the provider, in a double-entry ledger.",
     paths: &["/payments"],

@@ -19,7 +19,7 @@ use platform::{
     service::{BuildError, Env, Manifest, Service},
 };
 
-pub const MANIFEST: Manifest = Manifest {
+pub static MANIFEST: Manifest = Manifest {
     name: "pricing",
     summary: "Prices: books, rules with typed conditions, promotions and coupons, whole carts, exchange rates.",
     paths: &["/pricing", "/promotions", "/fx"],

@@ -23,7 +23,7 @@ use platform::{
     service::{Background, BuildError, Env, Manifest, Progress, Service},
 };
 
-pub const MANIFEST: Manifest = Manifest {
+pub static MANIFEST: Manifest = Manifest {
     name: "psp",
     summary: "A mock payment service provider with a truth log of its own; what happens is decided by the token.",
     paths: &["/psp"],
