@@ -5,6 +5,7 @@
 
 pub mod access;
 pub mod caller;
+mod hs256;
 mod secret;
 mod signature;
 
@@ -128,6 +129,7 @@ impl Keys {
         if secret.len() < SECRET_MIN_BYTES {
             return Err(AuthError::WeakSecret(secret.len()));
         }
+        hs256::install();
         let mut validation = Validation::new(Algorithm::HS256);
         validation.validate_exp = false;
         validation.validate_nbf = false;

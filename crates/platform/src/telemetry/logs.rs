@@ -17,7 +17,8 @@ use tracing::{
     subscriber::{DefaultGuard, NoSubscriber},
 };
 use tracing_subscriber::{
-    EnvFilter, Layer,
+    Layer,
+    filter::{LevelFilter, ParseError, Targets},
     layer::{Context as LayerContext, SubscriberExt},
     registry::LookupSpan,
 };
@@ -45,11 +46,8 @@ pub struct LogSettings {
 }
 
 impl LogSettings {
-    fn filter(&self) -> Result<EnvFilter, LogsError> {
-        EnvFilter::builder()
-            .with_regex(false)
-            .parse(&self.level)
-            .map_err(|cause| LogsError::Level { level: self.level.clone(), cause: cause.to_string() })
+    fn filter(&self) -> Result<Targets, LogsError> {
+        self.level.parse().map_err(|cause: ParseError| LogsError::Level { level: self.level.clone(), cause: cause.to_string() })
     }
 }
 
@@ -82,7 +80,7 @@ pub fn init(settings: &LogSettings, clock: Clock) -> Result<(), LogsError> {
 /// world that is looked at afterwards.
 pub fn capture(clock: Clock, sink: impl Fn(&str) + Send + Sync + 'static) -> DefaultGuard {
     let lines = Lines::new(Format::Json, clock, sink);
-    tracing::subscriber::set_default(tracing_subscriber::registry().with(EnvFilter::new("info")).with(lines))
+    tracing::subscriber::set_default(tracing_subscriber::registry().with(LevelFilter::INFO).with(lines))
 }
 
 /// Runs the closure with no log on this thread.
