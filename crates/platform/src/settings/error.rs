@@ -16,7 +16,8 @@ impl fmt::Display for SettingsError {
             if index > 0 {
                 f.write_str("\n")?;
             }
-            problem.fmt(f)?;
+            // A key and a text may hold anything; a mistake stays one line, and moves no cursor.
+            f.write_str(&problem.to_string().replace(char::is_control, "?"))?;
         }
         Ok(())
     }

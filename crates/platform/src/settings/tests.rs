@@ -192,6 +192,14 @@ fn every_mistake_is_told_at_once_and_a_broken_dot_env_too() {
 }
 
 #[test]
+fn a_mistake_is_one_line_whatever_stands_in_the_file() {
+    assert_eq!(mistake("\"a\\nb\\u001b[2J\" = 1"), "FILE:1: there is no section `a?b?[2J`");
+    let (folder, path) = file("");
+    std::fs::write(folder.path().join(".env"), "no\u{1b}sign\n").unwrap();
+    assert!(load(Some(&path), &[]).unwrap_err().to_string().ends_with("`no?sign` is not a line NAME=value"));
+}
+
+#[test]
 fn a_file_that_is_not_there_is_named() {
     let message = load(Some(Path::new("/nowhere/crashcart.toml")), &[]).unwrap_err().to_string();
     assert!(message.starts_with("cannot read /nowhere/crashcart.toml: "), "{message}");
