@@ -7,22 +7,24 @@
 pub mod admin;
 mod documents;
 mod endpoints;
+mod figures;
 pub mod folder;
 pub mod gateway;
+mod life;
 mod pages;
+mod platform_settings;
 
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
 };
 
 use axum::Router;
-use serde::Deserialize;
 use tokio::sync::Notify;
 use utoipa::openapi::OpenApi;
 
+pub use self::platform_settings::{AuthMode, PlatformSettings};
 use crate::{
     audit::Collection,
     auth::{
@@ -30,75 +32,23 @@ use crate::{
         access::{self, Access, Guard},
     },
     blob::Blobs,
-    bus::{Bus, TopicSettings},
+    bus::Bus,
     cache::{Cache, Limits},
     chance::Chance,
     client::Calls,
     clock::Clock,
     consumer,
     db::{Db, Durability, Migration},
-    event::{self, Relay},
+    event,
     fault::Faults,
-    http::layer::{self, Frame},
     idempotency,
-    ids::Ids,
     lease::Leases,
     schema::Registry,
-    service::{Background, BuildError, Env, Manifest, Switch},
-    settings::{Section, Settings},
+    service::{BuildError, Manifest, Switch},
+    settings::Settings,
     tasks::Tasks,
-    telemetry::{
-        context::Contexts,
-        metrics::{HttpMetrics, Metrics},
-        traces::Traces,
-    },
+    telemetry::{metrics::Metrics, traces::Traces},
 };
-
-/// Who may call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum AuthMode {
-    /// Anybody; only on loopback.
-    Off,
-    /// Whoever has a token for it.
-    Jwt,
-}
-
-/// The section `[platform]` of the settings.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PlatformSettings {
-    /// What an answered write survives: `power` or `process`.
-    pub durability: Durability,
-    /// A request that takes longer is answered 503.
-    pub request_timeout_ms: u64,
-    /// A larger body is refused.
-    pub max_body_bytes: usize,
-    /// The secret of tokens (JWT, HS256) and of presigned URLs. Made anew for each data folder when left empty.
-    pub signing_secret: String,
-    /// How long an event stays in the log.
-    pub event_retention_hours: u64,
-    /// Whether requests need a token.
-    pub auth: AuthMode,
-    /// How many entries the cache keeps.
-    pub cache_entries: usize,
-    /// How many bytes it keeps at most.
-    pub cache_bytes: usize,
-}
-
-impl Section for PlatformSettings {
-    fn validate(&self) -> Result<(), String> {
-        if self.request_timeout_ms == 0
-            || self.max_body_bytes == 0
-            || self.event_retention_hours == 0
-            || self.cache_entries == 0
-            || self.cache_bytes == 0
-        {
-            return Err("request_timeout_ms, max_body_bytes, event_retention_hours, cache_entries and cache_bytes must be 1 or more".into());
-        }
-        Ok(())
-    }
-}
 
 /// Where the stores of a world are.
 #[derive(Clone, Debug)]
@@ -290,162 +240,6 @@ impl World {
         self.services().get(service).map(|standing| standing.db.clone())
     }
 
-    /// Builds an instance of a service and lets it work.
-    pub async fn start(&self, manifest: &'static Manifest, instance: u32) -> Result<(), StartError> {
-        self.build(manifest, instance, true).await.map_err(|source| StartError { service: manifest.name, source })
-    }
-
-    /// Builds a service over what it has stored, for a look at it: nothing runs, nothing listens.
-    pub async fn open_at_rest(&self, manifest: &'static Manifest) -> Result<(), StartError> {
-        self.build(manifest, 0, false).await.map_err(|source| StartError { service: manifest.name, source })
-    }
-
-    async fn build(&self, manifest: &'static Manifest, instance: u32, at_work: bool) -> Result<(), BuildError> {
-        let name = manifest.name;
-        let inner = &self.0;
-        let (db, outbox_bell) = self.stand(manifest).await?;
-        for topic in manifest.publishes.iter().chain(manifest.consumes) {
-            let retention = Some(Duration::from_secs(inner.platform.event_retention_hours * 3600));
-            inner.bus.create_topic(topic, TopicSettings { retention, ..TopicSettings::default() }).await?;
-        }
-        // Whatever a service does it does by its own clock, which may be wrong; what all services share goes by the world's.
-        let clock = inner.faults.clock_of(name);
-        let tasks = Tasks::new(name, clock);
-        let metrics = inner.metrics.for_service(name);
-        // Who is started again must not make the ids of its former life a second time.
-        let life = match self.count_start(name, instance) {
-            0 => inner.chance,
-            again => inner.chance.branch(name, &instance.to_string(), &format!("start {again}")),
-        };
-        let ids = Ids::new(clock, life, name, instance);
-        let contexts = Contexts::new(life, name, instance).recorded_by(inner.traces.clone());
-        let env = Env {
-            service: name,
-            instance,
-            clock,
-            chance: inner.chance,
-            ids,
-            contexts: contexts.clone(),
-            tasks: tasks.clone(),
-            bus: inner.bus.clone(),
-            registry: inner.registry.clone(),
-            cache: inner.cache.clone(),
-            blobs: inner.blobs.clone(),
-            leases: inner.leases.clone(),
-            faults: inner.faults.clone(),
-            metrics: metrics.clone(),
-            keys: inner.keys.clone(),
-            settings: inner.settings.clone(),
-            db: db.clone(),
-            calls: inner.calls.clone(),
-            secret: inner.secret.clone(),
-            outbox_bell: outbox_bell.clone(),
-        };
-        let service = (manifest.build)(env).await?;
-        let (router, openapi) = service.router.split_for_parts();
-        let openapi = endpoints::describe(openapi, manifest);
-        let router = endpoints::add(router, self, manifest, db.clone(), tasks.clone(), &openapi);
-        let router = layer::frame(
-            router,
-            Frame {
-                service: name,
-                clock,
-                contexts: contexts.clone(),
-                metrics: HttpMetrics::new(&metrics),
-                traces: inner.traces.clone(),
-                timeout: Duration::from_millis(inner.platform.request_timeout_ms),
-                max_body_bytes: inner.platform.max_body_bytes,
-                guard: inner.guard.clone(),
-            },
-        );
-        let mut running = Vec::new();
-        for consumer in service.consumers.into_iter().filter(|_| at_work) {
-            let setup = consumer::Setup {
-                bus: inner.bus.clone(),
-                tasks: tasks.clone(),
-                clock,
-                faults: inner.faults.clone(),
-                chance: inner.chance,
-                task: consumer.topic,
-                group: format!("{name}-{}", consumer.topic),
-                topics: vec![consumer.topic.to_owned()],
-                member: format!("{name}-{instance}"),
-                policy: consumer::Policy::default(),
-                dead_letters: consumer.dead_letters,
-            };
-            running.push(Arc::new(consumer::run(setup, consumer.handler)));
-        }
-        let relay = Relay::new(name, db.clone(), inner.bus.clone(), clock, inner.leases.clone());
-        let relay_work = Background::new("outbox relay", Duration::from_secs(30), Some(outbox_bell), move || {
-            let relay = relay.clone();
-            Box::pin(async move { relay.step().await })
-        });
-        for work in service.background.into_iter().chain([relay_work]).filter(|_| at_work) {
-            let own = tasks.clone();
-            tasks.supervise(work.name, move || work.clone().run(name, clock, own.clone()));
-        }
-        if at_work {
-            inner.calls.register(name, instance, router.clone(), tasks.clone());
-        }
-        if let Some(standing) = self.services().get_mut(name) {
-            standing.openapi = Some(openapi);
-            standing.audit = service.audit;
-            standing.instances.insert(instance, Instance { tasks, router, rungs: service.rungs, consumers: running });
-        }
-        Ok(())
-    }
-
-    /// How often this instance was started before.
-    fn count_start(&self, service: &str, instance: u32) -> u32 {
-        self.services().get_mut(service).map_or(0, |standing| {
-            let starts = standing.starts.entry(instance).or_default();
-            *starts += 1;
-            *starts - 1
-        })
-    }
-
-    /// The stores of a service, opened and migrated at its first instance.
-    async fn stand(&self, manifest: &'static Manifest) -> Result<(Db, Arc<Notify>), BuildError> {
-        if let Some(standing) = self.services().get(manifest.name) {
-            return Ok((standing.db.clone(), standing.outbox_bell.clone()));
-        }
-        let faults = self.0.faults.clone();
-        let db = match &self.0.stores {
-            Stores::Memory => Db::in_memory(manifest.name, self.0.chance, faults)?,
-            Stores::Folder(folder) => {
-                Db::open(manifest.name, &folder.join(format!("{}.db", manifest.name)), self.0.platform.durability, faults)?
-            }
-        };
-        db.migrate(&all_migrations(manifest)).await?;
-        let outbox_bell = Arc::new(Notify::new());
-        let standing = Standing {
-            manifest,
-            db: db.clone(),
-            outbox_bell: outbox_bell.clone(),
-            openapi: None,
-            audit: Vec::new(),
-            instances: BTreeMap::new(),
-            starts: BTreeMap::new(),
-        };
-        self.services().insert(manifest.name, standing);
-        Ok((db, outbox_bell))
-    }
-
-    /// Kills an instance as `kill -9` would: what it had not committed is gone, what it had is there for the next.
-    pub fn kill(&self, service: &str, instance: u32) {
-        self.0.calls.unregister(service, instance);
-        if let Some(gone) = self.services().get_mut(service).and_then(|standing| standing.instances.remove(&instance)) {
-            gone.tasks.kill();
-        }
-    }
-
-    /// Lets every service finish what it holds, then ends it; says whether all did in time.
-    pub async fn stop(&self, patience: Duration) -> bool {
-        let tasks: Vec<Tasks> =
-            self.services().values().flat_map(|standing| standing.instances.values().map(|instance| instance.tasks.clone())).collect();
-        futures::future::join_all(tasks.iter().map(|tasks| tasks.drain(patience))).await.into_iter().all(|finished| finished)
-    }
-
     /// The names of the services that stand in this world, in order.
     #[must_use]
     pub fn names(&self) -> Vec<&'static str> {
@@ -488,38 +282,6 @@ impl World {
         names.sort_unstable();
         names.dedup();
         names
-    }
-
-    /// The metrics as text, of one service or of all, with what the stores and the consumers have done brought up to date.
-    #[must_use]
-    pub fn metrics_text(&self, service: Option<&str>) -> String {
-        use std::sync::atomic::Ordering::Relaxed;
-        for (name, standing) in self.services().iter() {
-            let (metrics, counters) = (self.0.metrics.for_service(name), standing.db.counters());
-            let show = |metric: &str, help: &str, count: u64| {
-                metrics.gauge(metric, help).set(count as f64);
-            };
-            show("store_statements", "SQL statements since the start.", counters.statements.load(Relaxed));
-            show("store_transactions", "Write transactions since the start.", counters.transactions.load(Relaxed));
-            show(
-                "store_commits",
-                "Commits of the engine since the start; each is one fsync with durability \"power\".",
-                counters.commits.load(Relaxed),
-            );
-            for consumer in standing.instances.values().flat_map(|instance| instance.consumers.iter()) {
-                let (stats, labels) = (consumer.stats(), [("group", consumer.group())]);
-                metrics.gauges("consumer_handled", "Events handled since the start.").with(&labels).set(stats.handled as f64);
-                metrics.gauges("consumer_retried", "Events tried again since the start.").with(&labels).set(stats.retried as f64);
-                metrics.gauges("consumer_dead_lettered", "Events set aside since the start.").with(&labels).set(stats.dead_lettered as f64);
-            }
-        }
-        for lag in self.0.bus.lag() {
-            let Some(service) = self.names().into_iter().find(|name| lag.group.starts_with(&format!("{name}-"))) else { continue };
-            let labels = [("group", &*lag.group), ("partition", &*lag.partition.to_string())];
-            let family = self.0.metrics.for_service(service).gauges("consumer_lag", "Events that a consumer has yet to take.");
-            family.with(&labels).set(lag.events as f64);
-        }
-        self.0.metrics.encode(service)
     }
 
     /// Puts every service that has a place on this ladder on a rung.

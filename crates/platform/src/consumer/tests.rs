@@ -1,5 +1,8 @@
 //! What consumers promise, over both stores.
 
+mod late;
+mod parked;
+
 use std::{
     collections::BTreeSet,
     sync::{Mutex, PoisonError},
@@ -21,22 +24,8 @@ on_both_stores!(
     a_kill_between_effect_and_commit_brings_the_event_again,
     two_members_lose_nothing_and_repeat_nothing,
     what_fails_in_passing_is_tried_again_with_growing_pauses,
-    what_never_succeeds_is_poison_after_its_retries,
-    what_waits_for_its_store_is_never_set_aside,
-    poison_parks_its_key_only,
-    without_dead_letters_all_behind_poison_wait_until_its_key_may_be_parked,
-    without_dead_letters_it_goes_on_once_the_event_can_be_handled_or_is_passed_over,
-    parked_keys_survive_a_restart,
-    a_replay_hands_out_all_that_waited_in_order,
-    a_replay_stops_at_what_still_fails,
-    a_skip_frees_the_key,
     a_short_answer_says_that_the_rest_was_not_tried,
     a_panic_is_blamed_on_its_event,
-    a_dropped_delivery_is_lost_to_the_group,
-    a_duplicated_delivery_comes_twice,
-    a_reordered_delivery_is_overtaken_by_the_next_of_its_key,
-    a_held_delivery_comes_once_it_is_let_go,
-    dead_letters_wait_for_a_bus_that_refuses,
     it_stops_with_the_batch_in_hand,
     it_goes_where_the_group_is_put,
 );
@@ -250,181 +239,6 @@ async fn what_fails_in_passing_is_tried_again_with_growing_pauses(world: World) 
     instance.stop().await;
 }
 
-async fn what_never_succeeds_is_poison_after_its_retries(world: World) {
-    world.topic("t", 1).await;
-    let notebook = Arc::new(Notebook::default());
-    notebook.set_wrong("1", busy());
-    world.publish("t", &[("k", "1"), ("other", "2")]).await;
-    let instance = start(&world, "a", &notebook);
-    caught_up(&world).await;
-    counted(&world, &instance, ConsumerStats { handled: 1, retried: 3, dead_lettered: 1 }).await;
-    assert_eq!(world.bus.parked("g")[0].error, "busy");
-    instance.stop().await;
-}
-
-async fn what_waits_for_its_store_is_never_set_aside(world: World) {
-    world.topic("t", 1).await;
-    let notebook = Arc::new(Notebook::default());
-    notebook.set_wrong("1", Some(HandlerError::Unavailable("the store is away".into())));
-    world.publish("t", &[("k", "1"), ("other", "2"), ("k", "3")]).await;
-    let instance = start(&world, "a", &notebook);
-    // Three retries is what any other reason would have.
-    while instance.consumer.stats().retried < 20 {
-        world.clock.sleep(Duration::from_millis(1)).await;
-    }
-    assert!(world.bus.parked("g").is_empty());
-    notebook.set_wrong("1", None);
-    assert_eq!(notebook.until(3).await, ["2", "1", "3"]);
-    caught_up(&world).await;
-    assert_eq!(instance.consumer.stats().dead_lettered, 0);
-    instance.stop().await;
-}
-
-async fn poison_parks_its_key_only(world: World) {
-    world.topic("t", 1).await;
-    let notebook = Arc::new(Notebook::default());
-    notebook.set_wrong("a2", poison());
-    let instance = start(&world, "a", &notebook);
-    world.publish("t", &[("a", "a1"), ("a", "a2"), ("b", "b1")]).await;
-    caught_up(&world).await;
-    world.publish("t", &[("a", "a3"), ("b", "b2"), ("a", "a4")]).await;
-    caught_up(&world).await;
-    assert_eq!(notebook.seen(), ["a1", "b1", "b2"]);
-    let parked = world.bus.parked("g");
-    assert_eq!(parked.len(), 1);
-    assert_eq!((&*parked[0].topic, parked[0].key.as_str(), parked[0].waiting, parked[0].error.as_str()), ("t", "a", 3, "no such order"));
-    assert!(world.bus.parked("another").is_empty());
-    let letters = world.bus.dead_letters("t", 0, 0, 10).await.unwrap();
-    let events: Vec<Delivery> = letters.iter().map(|letter| letter.event.clone()).collect();
-    assert_eq!(values(&events), ["a2", "a3", "a4"]);
-    assert_eq!(events[0], world.bus.read("t", 0, 1, 1).await.unwrap()[0], "as it was");
-    assert_eq!((letters[0].group.as_str(), letters[0].error.as_str()), ("g", "no such order"));
-    assert_eq!(letters[1].error, "an earlier event of this key waits");
-    counted(&world, &instance, ConsumerStats { handled: 3, retried: 0, dead_lettered: 3 }).await;
-    instance.stop().await;
-}
-
-async fn without_dead_letters_all_behind_poison_wait_until_its_key_may_be_parked(world: World) {
-    world.topic("t", 2).await;
-    let mut near = (0..).map(|key| key.to_string()).filter(|key| partition_of(key, 2) == 0);
-    let (bad, behind) = (near.next().unwrap(), near.next().unwrap());
-    let elsewhere = (0..).map(|key| key.to_string()).find(|key| partition_of(key, 2) == 1).unwrap();
-    let parks = Arc::new(Mutex::new(DeadLetters::Never));
-    let asked = parks.clone();
-    let notebook = Arc::new(Notebook::default());
-    notebook.set_wrong("1", poison());
-    world.publish("t", &[(&bad, "1"), (&behind, "2"), (&elsewhere, "3"), (&bad, "4")]).await;
-    let instance = start_with(&world, "a", &notebook, Asking::new(move || *asked.lock().unwrap()));
-    world.clock.sleep(Duration::from_secs(60)).await;
-    world.publish("t", &[(&elsewhere, "5"), (&behind, "6")]).await;
-    world.clock.sleep(Duration::from_secs(60)).await;
-    assert_eq!(notebook.seen(), ["3", "5"]);
-    assert!(world.bus.parked("g").is_empty());
-    assert_eq!(world.bus.lag().iter().map(|lag| lag.events).collect::<Vec<_>>(), [4, 0]);
-    let stats = instance.consumer.stats();
-    assert!(stats.retried >= 60 && stats.dead_lettered == 0, "tried for ever, a second apart at the longest: {stats:?}");
-    *parks.lock().unwrap() = DeadLetters::Park;
-    caught_up(&world).await;
-    assert_eq!(notebook.until(4).await, ["3", "5", "2", "6"]);
-    let parked = world.bus.parked("g");
-    assert_eq!((parked.len(), parked[0].key.as_str(), parked[0].waiting), (1, bad.as_str(), 2));
-    instance.stop().await;
-}
-
-async fn without_dead_letters_it_goes_on_once_the_event_can_be_handled_or_is_passed_over(world: World) {
-    world.topic("t", 1).await;
-    let notebook = Arc::new(Notebook::default());
-    notebook.set_wrong("1", busy());
-    world.publish("t", &[("a", "1"), ("b", "2"), ("a", "3")]).await;
-    let instance = start_with(&world, "a", &notebook, Asking::new(|| DeadLetters::Never));
-    world.clock.sleep(Duration::from_secs(60)).await;
-    assert!(notebook.seen().is_empty(), "{:?}", notebook.seen());
-    notebook.set_wrong("1", None);
-    assert_eq!(notebook.until(3).await, ["1", "2", "3"]);
-    notebook.set_wrong("4", poison());
-    world.publish("t", &[("a", "4"), ("b", "5")]).await;
-    world.clock.sleep(Duration::from_secs(60)).await;
-    assert_eq!(world.bus.lag()[0].committed, 3);
-    world.bus.seek("g", "t", 0, To::Offset(4)).await.unwrap();
-    assert_eq!(notebook.until(4).await, ["1", "2", "3", "5"]);
-    caught_up(&world).await;
-    assert_eq!(instance.consumer.stats().dead_lettered, 0);
-    instance.stop().await;
-}
-
-async fn parked_keys_survive_a_restart(world: World) {
-    world.topic("t", 1).await;
-    let notebook = Arc::new(Notebook::default());
-    notebook.set_wrong("1", poison());
-    let instance = start(&world, "a", &notebook);
-    world.publish("t", &[("k", "1")]).await;
-    caught_up(&world).await;
-    let parked = world.bus.parked("g");
-    instance.stop().await;
-    let world = world.reopened();
-    assert_eq!(world.bus.parked("g"), parked);
-    let instance = start(&world, "a", &notebook);
-    world.publish("t", &[("k", "2"), ("other", "3")]).await;
-    caught_up(&world).await;
-    assert_eq!(notebook.seen(), ["3"]);
-    assert_eq!(world.bus.parked("g")[0].waiting, 2);
-    instance.stop().await;
-}
-
-/// A world in which `a2` could not be handled and `a3` to `a20` came behind it, among others.
-async fn with_a_parked_key(world: &World, notebook: &Arc<Notebook>) -> Instance {
-    world.topic("t", 1).await;
-    notebook.set_wrong("a2", poison());
-    let instance = start(world, "a", notebook);
-    for n in 1..=20 {
-        world.publish("t", &[("a", &format!("a{n}")), ("b", &format!("b{n}"))]).await;
-    }
-    caught_up(world).await;
-    assert_eq!(world.bus.parked("g")[0].waiting, 19);
-    notebook.seen.lock().unwrap().clear();
-    instance
-}
-
-async fn a_replay_hands_out_all_that_waited_in_order(world: World) {
-    let notebook = Arc::new(Notebook::default());
-    let instance = with_a_parked_key(&world, &notebook).await;
-    notebook.set_wrong("a2", None);
-    let replayed = instance.consumer.replay("t", "a").await.unwrap();
-    assert_eq!(replayed, Replayed { handled: 19, left: 0, error: None });
-    assert_eq!(notebook.seen(), (2..=20).map(|n| format!("a{n}")).collect::<Vec<_>>());
-    assert!(world.bus.parked("g").is_empty());
-    assert!(matches!(instance.consumer.replay("t", "a").await, Err(BusError::NotParked { .. })));
-    world.publish("t", &[("a", "a21")]).await;
-    assert_eq!(notebook.until(20).await.last().map(String::as_str), Some("a21"), "the key is handled again");
-    instance.stop().await;
-}
-
-async fn a_replay_stops_at_what_still_fails(world: World) {
-    let notebook = Arc::new(Notebook::default());
-    let instance = with_a_parked_key(&world, &notebook).await;
-    notebook.set_wrong("a2", None);
-    notebook.set_wrong("a11", busy());
-    let replayed = instance.consumer.replay("t", "a").await.unwrap();
-    assert_eq!(replayed, Replayed { handled: 9, left: 10, error: busy() });
-    assert!(notebook.seen().starts_with(&["a2".to_owned(), "a3".to_owned()]));
-    notebook.set_wrong("a11", None);
-    notebook.seen.lock().unwrap().clear();
-    assert_eq!(instance.consumer.replay("t", "a").await.unwrap().handled, 10, "what was handled does not come again");
-    assert_eq!(notebook.seen().first().map(String::as_str), Some("a11"));
-    instance.stop().await;
-}
-
-async fn a_skip_frees_the_key(world: World) {
-    let notebook = Arc::new(Notebook::default());
-    let instance = with_a_parked_key(&world, &notebook).await;
-    assert_eq!(instance.consumer.skip("t", "a").await.unwrap(), 19);
-    assert!(matches!(world.bus.skip("g", "t", "a").await, Err(BusError::NotParked { .. })));
-    world.publish("t", &[("a", "a21")]).await;
-    assert_eq!(notebook.until(1).await, ["a21"]);
-    assert_eq!(world.bus.dead_letters("t", 0, 0, 100).await.unwrap().len(), 19, "they stay readable");
-    instance.stop().await;
-}
-
 async fn a_short_answer_says_that_the_rest_was_not_tried(world: World) {
     world.topic("t", 1).await;
     let notebook = Arc::new(Notebook { one_at_a_time: true, ..Notebook::default() });
@@ -445,78 +259,6 @@ async fn a_panic_is_blamed_on_its_event(world: World) {
     assert_eq!((parked.len(), parked[0].key.as_str()), (1, "b"));
     assert!(parked[0].error.contains("the notebook is full"), "{}", parked[0].error);
     assert_eq!(notebook.seen().last().map(String::as_str), Some("3"));
-    instance.stop().await;
-}
-
-async fn a_dropped_delivery_is_lost_to_the_group(world: World) {
-    world.topic("t", 1).await;
-    world.fault("bus.deliver", Rule::Drop, Some("a"));
-    let notebook = Arc::new(Notebook::default());
-    let instance = start(&world, "a", &notebook);
-    world.publish("t", &[("b", "1"), ("a", "2")]).await;
-    caught_up(&world).await;
-    world.publish("t", &[("a", "3")]).await;
-    caught_up(&world).await;
-    world.publish("t", &[("b", "4")]).await;
-    assert_eq!(notebook.until(2).await, ["1", "4"]);
-    assert_eq!(world.bus.read("t", 0, 0, 10).await.unwrap().len(), 4, "the log has them");
-    instance.stop().await;
-}
-
-async fn a_duplicated_delivery_comes_twice(world: World) {
-    world.topic("t", 1).await;
-    world.fault("bus.deliver", Rule::Duplicate, Some("a"));
-    let notebook = Arc::new(Notebook::default());
-    world.publish("t", &[("b", "1"), ("a", "2"), ("b", "3")]).await;
-    let instance = start(&world, "a", &notebook);
-    assert_eq!(notebook.until(4).await, ["1", "2", "2", "3"]);
-    caught_up(&world).await;
-    instance.stop().await;
-}
-
-async fn a_reordered_delivery_is_overtaken_by_the_next_of_its_key(world: World) {
-    world.topic("t", 1).await;
-    world.fault("bus.deliver", Rule::Reorder, Some("a"));
-    let notebook = Arc::new(Notebook::default());
-    world.publish("t", &[("a", "1"), ("b", "2"), ("a", "3"), ("a", "4"), ("b", "5")]).await;
-    let instance = start(&world, "a", &notebook);
-    assert_eq!(notebook.until(4).await, ["2", "3", "1", "5"]);
-    assert_eq!(world.bus.lag()[0].committed, 3, "what waits to be overtaken is not committed");
-    assert_eq!(notebook.until(5).await[4], "4", "it waits for a while only");
-    caught_up(&world).await;
-    instance.stop().await;
-}
-
-async fn a_held_delivery_comes_once_it_is_let_go(world: World) {
-    world.topic("t", 1).await;
-    world.fault("bus.deliver", Rule::Hold, Some("a"));
-    let notebook = Arc::new(Notebook::default());
-    world.publish("t", &[("a", "1")]).await;
-    let instance = start(&world, "a", &notebook);
-    world.clock.sleep(Duration::from_secs(60)).await;
-    assert!(notebook.seen().is_empty());
-    world.faults.clear(None);
-    assert_eq!(notebook.until(1).await, ["1"]);
-    world.fault("bus.deliver", Rule::Delay, None);
-    let published = world.clock.now();
-    world.publish("t", &[("a", "2"), ("b", "3")]).await;
-    notebook.until(3).await;
-    assert_eq!(world.clock.now().since(published), Duration::from_millis(20), "each is late, they are not slow");
-    instance.stop().await;
-}
-
-async fn dead_letters_wait_for_a_bus_that_refuses(world: World) {
-    world.topic("t", 1).await;
-    let notebook = Arc::new(Notebook::default());
-    notebook.set_wrong("1", poison());
-    world.publish("t", &[("k", "1"), ("other", "2")]).await;
-    world.fault("bus.publish", Rule::Fail, None);
-    let instance = start(&world, "a", &notebook);
-    world.clock.sleep(Duration::from_secs(30)).await;
-    assert_eq!(world.bus.lag()[0].committed, 0, "it is not lost meanwhile");
-    world.faults.clear(None);
-    caught_up(&world).await;
-    assert_eq!(world.bus.parked("g")[0].waiting, 1);
     instance.stop().await;
 }
 

@@ -7,7 +7,7 @@ use types::id::Uuid;
 use utoipa_axum::router::OpenApiRouter;
 
 use super::*;
-use crate::{service::Service, testing::Stage};
+use crate::{ids::Ids, service::Service, testing::Stage};
 
 /// A service that makes ids.
 static MAKER: Manifest = Manifest {
