@@ -3,6 +3,8 @@
 
 mod told;
 
+use std::sync::Arc;
+
 use serde::{Deserialize, de::DeserializeOwned};
 use types::Timestamp;
 
@@ -299,7 +301,7 @@ pub struct Facts {
     pub schemas: Vec<Schema>,
     pub kept_answers: Vec<KeptAnswer>,
     /// What clients saw.
-    pub exchanges: Vec<Exchange>,
+    pub exchanges: Vec<Arc<Exchange>>,
     /// Collections that this system does not export: what needs them was not checked.
     pub missing: Vec<&'static str>,
 }
@@ -350,45 +352,53 @@ impl Facts {
 
     /// Reads them all.
     pub async fn read(target: &dyn Target) -> Result<Self, FactsError> {
-        let mut missing = Vec::new();
+        Self::through(Reader { target, wanted: None, missing: Vec::new() }).await
+    }
+
+    /// Reads these collections, for a question that needs no others; the others count as missing.
+    pub async fn read_of(target: &dyn Target, collections: &[&str]) -> Result<Self, FactsError> {
+        Self::through(Reader { target, wanted: Some(collections), missing: Vec::new() }).await
+    }
+
+    async fn through(mut reader: Reader<'_>) -> Result<Self, FactsError> {
         // What was acknowledged by now must be in all that is read from now on.
-        let witnessed = target.witnessed();
+        let witnessed = reader.target.witnessed();
         if witnessed.is_none() {
-            missing.push(CLIENT_RECORD);
+            reader.missing.push(CLIENT_RECORD);
         }
         let facts = Self {
             exchanges: witnessed.unwrap_or_default(),
-            readings: read(target, "consumers", &mut missing).await?,
-            noted: read(target, "inbox", &mut missing).await?,
-            parked: read(target, "parked", &mut missing).await?,
-            published: read(target, "events", &mut missing).await?,
-            committed: read(target, "outbox", &mut missing).await?,
-            schemas: read(target, "schemas", &mut missing).await?,
-            kept_answers: read(target, "idempotency", &mut missing).await?,
+            readings: reader.read("consumers").await?,
+            noted: reader.read("inbox").await?,
+            parked: reader.read("parked").await?,
+            published: reader.read("events").await?,
+            committed: reader.read("outbox").await?,
+            schemas: reader.read("schemas").await?,
+            kept_answers: reader.read("idempotency").await?,
             // What is derived is read before what it is derived from, so that a running system shows no effect without its cause.
-            stock: read(target, "stock", &mut missing).await?,
-            movements: read(target, "movements", &mut missing).await?,
-            reservations: read(target, "reservations", &mut missing).await?,
-            payments: read(target, "payments", &mut missing).await?,
-            payment_transitions: read(target, "payment-transitions", &mut missing).await?,
-            refunds: read(target, "refunds", &mut missing).await?,
-            credits: read(target, "credits", &mut missing).await?,
-            ledger: read(target, "ledger", &mut missing).await?,
-            psp_truth: read(target, "psp-truth", &mut missing).await?,
-            orders: read(target, "orders", &mut missing).await?,
-            order_lines: read(target, "order-lines", &mut missing).await?,
-            order_transitions: read(target, "order-transitions", &mut missing).await?,
-            carts: read(target, "carts", &mut missing).await?,
-            promotions: read(target, "promotions", &mut missing).await?,
-            redemptions: read(target, "redemptions", &mut missing).await?,
-            cart_lines: read(target, "cart-lines", &mut missing).await?,
-            cart_steps: read(target, "cart-events", &mut missing).await?,
-            customers: read(target, "customers", &mut missing).await?,
-            products: read(target, "products", &mut missing).await?,
-            now: target.now(),
+            stock: reader.read("stock").await?,
+            movements: reader.read("movements").await?,
+            reservations: reader.read("reservations").await?,
+            payments: reader.read("payments").await?,
+            payment_transitions: reader.read("payment-transitions").await?,
+            refunds: reader.read("refunds").await?,
+            credits: reader.read("credits").await?,
+            ledger: reader.read("ledger").await?,
+            psp_truth: reader.read("psp-truth").await?,
+            orders: reader.read("orders").await?,
+            order_lines: reader.read("order-lines").await?,
+            order_transitions: reader.read("order-transitions").await?,
+            carts: reader.read("carts").await?,
+            promotions: reader.read("promotions").await?,
+            redemptions: reader.read("redemptions").await?,
+            cart_lines: reader.read("cart-lines").await?,
+            cart_steps: reader.read("cart-events").await?,
+            customers: reader.read("customers").await?,
+            products: reader.read("products").await?,
+            now: reader.target.now(),
             missing: Vec::new(),
         };
-        Ok(Self { missing, ..facts })
+        Ok(Self { missing: reader.missing, ..facts })
     }
 
     /// Those that concern one SKU: on a running system others have orders too.
@@ -423,16 +433,30 @@ impl Facts {
     }
 }
 
-async fn read<T: DeserializeOwned>(target: &dyn Target, name: &'static str, missing: &mut Vec<&'static str>) -> Result<Vec<T>, FactsError> {
-    let lines = match target.export(name).await {
-        Ok(lines) => lines,
-        Err(error) if error.is_unknown() => {
-            missing.push(name);
+/// Reads one collection after the other, and notes which are not there.
+struct Reader<'a> {
+    target: &'a dyn Target,
+    /// None wants all.
+    wanted: Option<&'a [&'a str]>,
+    missing: Vec<&'static str>,
+}
+
+impl Reader<'_> {
+    async fn read<T: DeserializeOwned>(&mut self, name: &'static str) -> Result<Vec<T>, FactsError> {
+        if self.wanted.is_some_and(|wanted| !wanted.contains(&name)) {
+            self.missing.push(name);
             return Ok(Vec::new());
         }
-        Err(error) => return Err(error.into()),
-    };
-    lines_of(&lines).map(|line| typed(name, line)).collect()
+        let lines = match self.target.export(name).await {
+            Ok(lines) => lines,
+            Err(error) if error.is_unknown() => {
+                self.missing.push(name);
+                return Ok(Vec::new());
+            }
+            Err(error) => return Err(error.into()),
+        };
+        lines_of(&lines).map(|line| typed(name, line)).collect()
+    }
 }
 
 fn typed<T: DeserializeOwned>(collection: &'static str, line: &[u8]) -> Result<T, FactsError> {

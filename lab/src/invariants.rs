@@ -164,6 +164,12 @@ impl Invariant {
         }
     }
 
+    /// What it needs and these facts do not have.
+    #[must_use]
+    pub fn lacks(self, facts: &Facts) -> Vec<&'static str> {
+        self.needs().iter().copied().filter(|name| facts.missing.contains(name)).collect()
+    }
+
     /// The rows that break it; none when it holds.
     #[must_use]
     pub fn check(self, facts: &Facts, grace: &Grace) -> Vec<Breach> {
@@ -277,7 +283,7 @@ impl Findings {
 pub fn check(facts: &Facts, grace: &Grace) -> Findings {
     let mut findings = Findings { breaches: Vec::new(), unchecked: Vec::new() };
     for invariant in Invariant::ALL {
-        let missing: Vec<_> = invariant.needs().iter().copied().filter(|name| facts.missing.contains(name)).collect();
+        let missing = invariant.lacks(facts);
         if missing.is_empty() {
             findings.breaches.extend(invariant.check(facts, grace));
         } else {

@@ -8,7 +8,7 @@ mod scrapes;
 pub mod simulation;
 pub mod still;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -147,7 +147,7 @@ pub trait Target: Send + Sync {
     fn admin(&self, request: Request) -> BoxFuture<'_, Result<Reply, TargetError>>;
 
     /// What its users' calls were and how they were answered, where somebody writes that down ([`crate::witness::Recorded`]).
-    fn witnessed(&self) -> Option<Vec<Exchange>> {
+    fn witnessed(&self) -> Option<Vec<Arc<Exchange>>> {
         None
     }
 

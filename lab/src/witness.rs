@@ -3,7 +3,7 @@
 //! session never goes back (I15). It is made at the client's end, so nothing that lies between the client and a store can mend it.
 
 use std::{
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -75,7 +75,8 @@ pub struct Recorded<'a, T: ?Sized> {
 #[derive(Debug, Default)]
 struct Book {
     turn: u64,
-    exchanges: Vec<Exchange>,
+    /// Shared with whoever was given them: they are looked at again and again, and each is written twice.
+    exchanges: Vec<Arc<Exchange>>,
 }
 
 impl Book {
@@ -104,7 +105,7 @@ impl<'a, T: Target + ?Sized> Recorded<'a, T> {
         let header = |wanted: &str| request.headers.iter().find(|(name, _)| *name == wanted).map(|(_, value)| value.clone());
         let mut book = self.book();
         let asked = book.turn();
-        book.exchanges.push(Exchange {
+        book.exchanges.push(Arc::new(Exchange {
             asked,
             asked_at: self.target.now(),
             session: header("x-correlation-id").unwrap_or_default(),
@@ -113,7 +114,7 @@ impl<'a, T: Target + ?Sized> Recorded<'a, T> {
             key: header("idempotency-key"),
             request: digest(request.body.as_ref().map(Json::to_string).unwrap_or_default().as_bytes()),
             answer: None,
-        });
+        }));
         book.exchanges.len() - 1
     }
 
@@ -122,7 +123,7 @@ impl<'a, T: Target + ?Sized> Recorded<'a, T> {
         let mut book = self.book();
         let answered = book.turn();
         if let Some(exchange) = book.exchanges.get_mut(place) {
-            exchange.answer = Some(Answered {
+            Arc::make_mut(exchange).answer = Some(Answered {
                 answered,
                 at: self.target.now(),
                 status: reply.status.as_u16(),
@@ -157,7 +158,7 @@ impl<T: Target + ?Sized> Target for Recorded<'_, T> {
     fn admin(&self, request: Request) -> BoxFuture<'_, Result<Reply, TargetError>> {
         self.target.admin(request)
     }
-    fn witnessed(&self) -> Option<Vec<Exchange>> {
+    fn witnessed(&self) -> Option<Vec<Arc<Exchange>>> {
         Some(self.book().exchanges.clone())
     }
 }

@@ -214,13 +214,18 @@ async fn strike(
 async fn settle(client: &dyn Target) -> Result<Vec<Finding>, FactsError> {
     let until = client.now().plus(SETTLED_WITHIN);
     loop {
-        let under_way = under_way(&Facts::read(client).await?);
-        if under_way.is_empty() {
-            client.sleep(REST).await;
-            return Ok(Vec::new());
-        }
-        if client.now() >= until {
-            return Ok(under_way);
+        let is_over = client.now() >= until;
+        // Most of the time it is an order or its payment that others wait for: that is known without reading everything.
+        let waits = !is_over && !under_way(&Facts::read_of(client, &["orders", "payments"]).await?).is_empty();
+        if !waits {
+            let under_way = under_way(&Facts::read(client).await?);
+            if under_way.is_empty() {
+                client.sleep(REST).await;
+                return Ok(Vec::new());
+            }
+            if is_over {
+                return Ok(under_way);
+            }
         }
         client.sleep(Duration::from_secs(20)).await;
     }
@@ -253,7 +258,8 @@ fn under_way(facts: &Facts) -> Vec<Finding> {
     all.extend(refunds.map(|refund| of(&refund.id, format!("a refund of payment {} is still PENDING", refund.payment_id))));
     // What the provider has done and whose answer was lost is asked for, and may come into the books long after its order has ended.
     let at_once = Grace { books: Duration::ZERO, ..settled() };
-    let money = [Invariant::I4, Invariant::I5].into_iter().flat_map(|invariant| invariant.check(facts, &at_once));
+    let money = [Invariant::I4, Invariant::I5].into_iter().filter(|invariant| invariant.lacks(facts).is_empty());
+    let money = money.flat_map(|invariant| invariant.check(facts, &at_once));
     all.extend(money.map(|breach| of(&breach.id, breach.detail)));
     all
 }

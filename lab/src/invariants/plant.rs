@@ -1,6 +1,6 @@
 //! Hand-made facts for the tests of the checks: a small shop where everything is right, to plant a bug in.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use types::Timestamp;
 
@@ -285,7 +285,7 @@ impl Facts {
         let digest = body.to_string();
         let answer =
             Answered { answered: asked + 1, at: at(seconds + 1), status, location: None, etag: None, is_replay: false, body, digest };
-        self.exchanges.push(Exchange {
+        self.exchanges.push(Arc::new(Exchange {
             asked,
             asked_at: at(seconds),
             session: "ann".into(),
@@ -294,7 +294,7 @@ impl Facts {
             key: key.map(Into::into),
             request: "the same".into(),
             answer: Some(answer),
-        });
+        }));
         self
     }
 

@@ -15,6 +15,7 @@ const MAGIC: u8 = 0;
 
 pub fn are_kept(facts: &Facts, grace: &Grace) -> Vec<Row> {
     let contract = Contract::of(facts);
+    let mut readers = Readers::new();
     let dead: BTreeSet<(&str, Option<&str>)> =
         facts.published.iter().filter_map(|event| Some((event.topic.strip_suffix(DEAD)?, event.id.as_deref()))).collect();
     let mut rows: Vec<Row> = Vec::new();
@@ -23,7 +24,7 @@ pub fn are_kept(facts: &Facts, grace: &Grace) -> Vec<Row> {
         let name = (event.topic.as_str(), event.id.as_deref());
         known.insert(name);
         let is_settled = event.at.plus(grace.effects) < facts.now;
-        if let Some(wrong) = contract.wrong_with(event).filter(|_| is_settled && !dead.contains(&name)) {
+        if let Some(wrong) = contract.wrong_with(event, &mut readers).filter(|_| is_settled && !dead.contains(&name)) {
             rows.push((place(event), wrong));
         }
     }
@@ -42,6 +43,9 @@ fn place(event: &Published) -> String {
     event.id.clone().unwrap_or_else(|| format!("{}/{}/{}", event.topic, event.partition, event.offset))
 }
 
+/// Readers by the ids of their writer's schema and their own. Making one resolves both schemas, which costs more than to read a record.
+type Readers<'c> = BTreeMap<(u32, u32), Result<GenericDatumReader<'c>, String>>;
+
 /// The registered schemas, parsed.
 struct Contract<'a> {
     by_id: BTreeMap<u32, Result<Schema, String>>,
@@ -59,7 +63,7 @@ impl<'a> Contract<'a> {
         Self { by_id, versions }
     }
 
-    fn wrong_with(&self, event: &Published) -> Option<String> {
+    fn wrong_with<'c>(&'c self, event: &Published, readers: &mut Readers<'c>) -> Option<String> {
         let Ok(bytes) = STANDARD.decode(&event.value) else { return Some("its value is not base64".into()) };
         let [MAGIC, a, b, c, d, datum @ ..] = &bytes[..] else { return Some("it does not begin as a record does".into()) };
         let id = u32::from_be_bytes([*a, *b, *c, *d]);
@@ -73,9 +77,12 @@ impl<'a> Contract<'a> {
         };
         versions.iter().find_map(|reader| {
             let schema = self.by_id.get(reader)?.as_ref().ok()?;
+            let reading = readers
+                .entry((id, *reader))
+                .or_insert_with(|| GenericDatumReader::builder(writer).reader_schema(schema).build().map_err(|error| error.to_string()));
             let mut rest = datum;
-            let reading = GenericDatumReader::builder(writer).reader_schema(schema).build();
-            match reading.and_then(|reading| reading.read_value(&mut rest)) {
+            let read = reading.as_ref().map_err(Clone::clone);
+            match read.and_then(|reading| reading.read_value(&mut rest).map_err(|error| error.to_string())) {
                 Ok(_) if rest.is_empty() => None,
                 Ok(_) => Some(format!("{} bytes are left over when schema {reader} has read it", rest.len())),
                 Err(error) => Some(format!("schema {reader} cannot read it: {error}")),

@@ -18,7 +18,7 @@ struct Shown {
 pub fn go_forward(facts: &Facts) -> Vec<Row> {
     // In the order of the answers: what was told before a question was asked binds the answer.
     let mut told: Vec<(&Exchange, &Answered)> =
-        facts.exchanges.iter().filter_map(|exchange| Some((exchange, exchange.answer.as_ref()?))).collect();
+        facts.exchanges.iter().filter_map(|exchange| Some((&**exchange, exchange.answer.as_ref()?))).collect();
     told.sort_by_key(|(_, answer)| answer.answered);
     let mut seen: BTreeMap<(&str, String), Vec<Shown>> = BTreeMap::new();
     let mut rows: BTreeMap<String, String> = BTreeMap::new();

@@ -3,7 +3,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -53,7 +53,7 @@ impl<T: Target + ?Sized> Target for Still<'_, T> {
     fn admin(&self, request: Request) -> BoxFuture<'_, Result<Reply, TargetError>> {
         self.target.admin(request)
     }
-    fn witnessed(&self) -> Option<Vec<Exchange>> {
+    fn witnessed(&self) -> Option<Vec<Arc<Exchange>>> {
         self.target.witnessed()
     }
     fn export<'a>(&'a self, collection: &'a str) -> BoxFuture<'a, Result<Bytes, TargetError>> {

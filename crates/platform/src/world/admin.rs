@@ -14,7 +14,7 @@ use axum::{
 };
 use http::header;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
 use utoipa::ToSchema;
 
 use super::World;
@@ -73,8 +73,8 @@ async fn collections(State(world): State<World>) -> Response {
 /// Newline-delimited JSON, a fact a line, each with the service that tells it.
 async fn audit(State(world): State<World>, Path(collection): Path<String>, Query(since): Query<Since>) -> Result<Response, Problem> {
     if facts::COLLECTIONS.contains(&&*collection) {
-        let facts = facts::of_the_log(&world, &collection).await.map_err(|error| Problem::internal(&error))?;
-        return lines(facts.iter().filter(|fact| fact["seq"].as_i64() > since.since));
+        let lines = facts::of_the_log(&world, &collection, since.since.unwrap_or(0)).await;
+        return lines.map(ndjson).map_err(|error| Problem::internal(&error));
     }
     let collections = world.collections(&collection);
     if collections.is_empty() {
@@ -89,16 +89,6 @@ async fn audit(State(world): State<World>, Path(collection): Path<String>, Query
 
 fn ndjson(lines: Vec<u8>) -> Response {
     ([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from(lines)).into_response()
-}
-
-/// Newline-delimited JSON.
-fn lines<'a>(facts: impl Iterator<Item = &'a Value>) -> Result<Response, Problem> {
-    let mut lines = Vec::new();
-    for fact in facts {
-        serde_json::to_writer(&mut lines, fact).map_err(|error| Problem::internal(&error))?;
-        lines.push(b'\n');
-    }
-    Ok(ndjson(lines))
 }
 
 /// A fault and where it is set.
