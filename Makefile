@@ -3,7 +3,7 @@
 CRASHCART ?= cargo run --release --
 ARGS ?=
 
-.PHONY: help up seed test demo bench crash crash-images lab-statistics contract tidy docs ci hooks
+.PHONY: help up seed test demo bench crash crash-images replays lab-statistics contract tidy docs ci hooks
 
 help:
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -35,6 +35,9 @@ crash: ## a hundred kills of the running system, nothing acknowledged lost
 
 crash-images: ## 100,000 power cuts under both stores; CRASH_IMAGES=1000 FIRST_SEED=7 for others
 	cargo test --release --locked -p crash-images --test images -- --ignored --nocapture
+
+replays: ## a million requests said again while services die; REPLAYS=20000 for less
+	cargo test --release --locked -p system-tests --test replays -- --ignored --nocapture
 
 lab-statistics: ## 200 seeds of every scenario against its reference model
 	cargo test --release --locked -p crashcart --test statistics -- --ignored --nocapture
