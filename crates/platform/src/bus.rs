@@ -24,6 +24,7 @@ mod plan;
 mod state;
 mod store;
 mod subscription;
+mod versions;
 mod writer;
 
 #[cfg(test)]

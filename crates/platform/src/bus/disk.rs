@@ -2,7 +2,7 @@
 //! with every service; its one worker thread sleeps while nothing is written.
 
 use std::{
-    io::Read,
+    io::{ErrorKind, Read},
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::{
@@ -19,6 +19,7 @@ use super::{
     error::BusError,
     journal::cut_torn_tail,
     store::{Change, Store, StoreError, after_prefix},
+    versions,
 };
 
 const CACHE_BYTES: u64 = 4 * 1_024 * 1_024;
@@ -63,6 +64,7 @@ enum Unopened {
 
 impl Engine {
     fn open(path: &Path) -> Result<Self, fjall::Error> {
+        versions::check(path)?;
         let database = Database::builder(path)
             .cache_size(CACHE_BYTES)
             .max_journaling_size(JOURNAL_BYTES)
@@ -78,6 +80,7 @@ impl Engine {
         match catch_unwind(AssertUnwindSafe(|| Self::open(path))) {
             Ok(Ok(engine)) => Ok(engine),
             Ok(Err(fjall::Error::Locked)) => Err(Unopened::Locked),
+            Ok(Err(fjall::Error::Io(cause))) if cause.kind() == ErrorKind::InvalidData => Err(Unopened::Damaged(StoreError::new(cause))),
             Ok(Err(fjall::Error::Io(cause))) => Err(Unopened::Io(cause)),
             Ok(Err(cause @ fjall::Error::JournalRecovery(_))) => Err(Unopened::Torn(StoreError::new(cause))),
             Ok(Err(cause)) => Err(Unopened::Damaged(StoreError::new(cause))),
@@ -183,7 +186,7 @@ fn clear_unfinished(path: &Path) -> std::io::Result<()> {
 fn is_blank(path: &Path) -> std::io::Result<bool> {
     let mut file = match std::fs::File::open(path) {
         Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(true),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(true),
         Err(error) => return Err(error),
     };
     let mut bytes = vec![0; 64 * 1_024];

@@ -107,3 +107,31 @@ async fn a_folder_in_use_or_damaged_is_a_clear_error() {
     std::fs::write(&file, b"not a folder").unwrap();
     assert!(matches!(Bus::open(&file, Durability::Power, clock, faults.clone()), Err(BusError::Open { .. })));
 }
+
+/// Of some of these bytes the engine would make a size, and ask for as much memory.
+#[tokio::test(start_paused = true)]
+async fn a_wrong_byte_in_a_list_of_the_engines_files_is_told() {
+    let world = World::disk();
+    world.topic("t", 1).await;
+    let World { bus, clock, faults, folder } = world;
+    drop(bus);
+    let folder = folder.unwrap();
+    let trees = std::fs::read_dir(folder.path().join("keyspaces")).unwrap().map(|tree| tree.unwrap().path());
+    let mut tried = 0;
+    for tree in trees {
+        let current = std::fs::read(tree.join("current")).unwrap();
+        let path = tree.join(format!("v{}", u64::from_le_bytes(current[..8].try_into().unwrap())));
+        let whole = std::fs::read(&path).unwrap();
+        for place in 0..whole.len() {
+            let mut wrong = whole.clone();
+            wrong[place] ^= 0x40;
+            std::fs::write(&path, wrong).unwrap();
+            let error = Bus::open(folder.path(), Durability::Power, clock, faults.clone()).unwrap_err();
+            assert!(matches!(error, BusError::Damaged { .. }) && error.to_string().contains(path.to_str().unwrap()), "{place}: {error}");
+            tried += 1;
+        }
+        std::fs::write(&path, whole).unwrap();
+    }
+    assert!(tried > 100, "{tried}");
+    Bus::open(folder.path(), Durability::Power, clock, faults).unwrap();
+}
