@@ -200,16 +200,17 @@ impl FromRow for AnswerFact {
     }
 }
 
-/// The table has no number of its own, since answers are found by their key: here a row's number is its place, the oldest first.
+/// The table has no number of its own, since answers are found by their key: here a row's number is its place, the oldest first. They are read
+/// at once, and not by the page: each page would put the whole table in order again.
 fn answers(db: &Db) -> Collection {
     let (store, table) = (db.clone(), format!("{}_idempotency", db.service()));
-    Collection::new("idempotency", db, move |since, limit| {
+    Collection::new("idempotency", db, move |since, _| {
         let db = store.clone();
         let query = format!(
             "SELECT at, endpoint, token, fingerprint, status, body, location, etag FROM {table} ORDER BY at, endpoint, token LIMIT ? OFFSET ?"
         );
         Box::pin(async move {
-            let rows: Vec<AnswerFact> = db.read(async |tx: &mut Tx<'_>| tx.fetch_all(&query, values![limit, since]).await).await?;
+            let rows: Vec<AnswerFact> = db.read(async |tx: &mut Tx<'_>| tx.fetch_all(&query, values![i64::MAX, since]).await).await?;
             Ok(rows.into_iter().zip(since + 1..).map(|(row, seq)| AnswerFact { seq, ..row }).collect())
         })
     })

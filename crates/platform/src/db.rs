@@ -16,9 +16,10 @@ mod sqlite;
 mod value;
 
 use std::{
+    collections::BTreeMap,
     path::Path,
     sync::{
-        Arc,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -89,6 +90,23 @@ pub struct Counters {
     pub transactions: AtomicU64,
     /// Commits of the engine; each is one fsync with [`Durability::Power`].
     pub commits: AtomicU64,
+    by_text: OnceLock<Mutex<BTreeMap<String, u64>>>,
+}
+
+impl Counters {
+    /// How often each statement was run since this was asked for the first time: to see what a piece of work costs, and how each of its
+    /// statements finds its rows.
+    #[must_use]
+    pub fn by_text(&self) -> BTreeMap<String, u64> {
+        self.by_text.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn count(&self, statement: &str) {
+        self.statements.fetch_add(1, Ordering::Relaxed);
+        if let Some(by_text) = self.by_text.get() {
+            *by_text.lock().unwrap_or_else(PoisonError::into_inner).entry(statement.to_owned()).or_default() += 1;
+        }
+    }
 }
 
 /// One service's database. A clone is the same database.
@@ -184,7 +202,7 @@ impl Tx<'_> {
         if self.reads_only {
             return Err(DbError::ReadOnly(sqlite::head(statement)));
         }
-        self.counters.statements.fetch_add(1, Ordering::Relaxed);
+        self.counters.count(statement);
         let told = |source| sqlite::error(statement, source);
         let mut prepared = self.connection.prepare_cached(statement).map_err(told)?;
         let changed = prepared.execute(rusqlite::params_from_iter(values)).map_err(told)?;
@@ -198,7 +216,7 @@ impl Tx<'_> {
     }
 
     pub async fn fetch_all<T: FromRow>(&mut self, query: &str, values: Vec<Value>) -> Result<Vec<T>, DbError> {
-        self.counters.statements.fetch_add(1, Ordering::Relaxed);
+        self.counters.count(query);
         let told = |source| sqlite::error(query, source);
         let mut prepared = self.connection.prepare_cached(query).map_err(told)?;
         let mut rows = prepared.query(rusqlite::params_from_iter(values)).map_err(told)?;
@@ -210,7 +228,7 @@ impl Tx<'_> {
     }
 
     pub async fn fetch_optional<T: FromRow>(&mut self, query: &str, values: Vec<Value>) -> Result<Option<T>, DbError> {
-        self.counters.statements.fetch_add(1, Ordering::Relaxed);
+        self.counters.count(query);
         let told = |source| sqlite::error(query, source);
         let mut prepared = self.connection.prepare_cached(query).map_err(told)?;
         let mut rows = prepared.query(rusqlite::params_from_iter(values)).map_err(told)?;

@@ -121,8 +121,11 @@ pub fn collections(db: &Db) -> Vec<Collection> {
         Collection::of_rows::<LineFact>(
             "cart-lines",
             db,
-            "SELECT c.seq * 1000 + i.line AS seq, i.cart_id, i.line, i.sku, i.quantity, i.unit_price, i.discount, i.tax, i.quoted_at,
-             i.valid_until FROM carts c JOIN cart_items i ON i.cart_id = c.id WHERE c.seq * 1000 + i.line > ? ORDER BY c.seq, i.line LIMIT ?",
+            "WITH told (since) AS (SELECT ?)
+             SELECT c.seq * 1000 + i.line AS seq, i.cart_id, i.line, i.sku, i.quantity, i.unit_price, i.discount, i.tax, i.quoted_at, i.valid_until
+             FROM carts c JOIN cart_items i ON i.cart_id = c.id
+             WHERE c.seq >= (SELECT since / 1000 FROM told) AND c.seq * 1000 + i.line > (SELECT since FROM told)
+             ORDER BY c.seq, i.line LIMIT ?",
         ),
         Collection::of_rows::<ChangeFact>(
             "cart-events",

@@ -152,8 +152,11 @@ pub fn collections(db: &Db) -> Vec<Collection> {
         Collection::of_rows::<LineFact>(
             "order-lines",
             db,
-            "SELECT o.seq * 1000 + i.line AS seq, i.order_id, i.line, i.sku, i.quantity, i.unit_price
-             FROM orders o JOIN order_items i ON i.order_id = o.id WHERE o.seq * 1000 + i.line > ? ORDER BY o.seq, i.line LIMIT ?",
+            "WITH told (since) AS (SELECT ?)
+             SELECT o.seq * 1000 + i.line AS seq, i.order_id, i.line, i.sku, i.quantity, i.unit_price
+             FROM orders o JOIN order_items i ON i.order_id = o.id
+             WHERE o.seq >= (SELECT since / 1000 FROM told) AND o.seq * 1000 + i.line > (SELECT since FROM told)
+             ORDER BY o.seq, i.line LIMIT ?",
         ),
         Collection::of_rows::<CreditFact>(
             "credits",
