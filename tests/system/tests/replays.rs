@@ -3,7 +3,7 @@
 //!
 //! First things are done, some of them said again at once and some of them while whoever does them dies. When everything has settled, all that the
 //! system says of itself is written down. Then follow the replays; afterwards it says the same, so nothing at all has happened.
-#![expect(clippy::unwrap_used, reason = "what a test cannot go on without is a failed test")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "what a test cannot go on without is a failed test")]
 #![expect(clippy::print_stdout, reason = "the figures are for docs/benchmarks.md")]
 
 use std::{
