@@ -3,7 +3,7 @@
 CRASHCART ?= cargo run --release --
 ARGS ?=
 
-.PHONY: help up seed test demo bench crash crash-images replays lab-statistics contract tidy docs ci hooks
+.PHONY: help up seed test demo bench crash crash-images replays fuzz lab-statistics contract tidy docs ci hooks
 
 help:
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -38,6 +38,11 @@ crash-images: ## 100,000 power cuts under both stores; CRASH_IMAGES=1000 FIRST_S
 
 replays: ## a million requests said again while services die; REPLAYS=20000 for less
 	cargo test --release --locked -p system-tests --test replays -- --ignored --nocapture
+
+fuzz: ## ten minutes of each fuzz target (nightly, cargo-fuzz); FUZZ_SECONDS=60 for less
+	for target in $${FUZZ_TARGETS:-avro log bodies callbacks graphql settings}; do \
+		mkdir -p fuzz/found/$$target && cargo +nightly fuzz run -s none --codegen-units 16 $$target fuzz/found/$$target fuzz/corpus/$$target -- \
+			-max_total_time=$${FUZZ_SECONDS:-600} -max_len=4096 -timeout=20 -rss_limit_mb=2048 || exit 1; done
 
 lab-statistics: ## 200 seeds of every scenario against its reference model
 	cargo test --release --locked -p crashcart --test statistics -- --ignored --nocapture
