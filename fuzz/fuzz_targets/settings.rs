@@ -35,8 +35,8 @@ fuzz_target!(|input: &str| {
         }
         Err(refused) => {
             let told = refused.to_string();
-            assert!(!told.trim().is_empty(), "a refusal says why");
-            assert!(told.lines().all(|line| !line.contains(|letter: char| letter.is_control() && letter != '\t')), "{told:?}");
+            assert_eq!(told.lines().count(), refused.problems.len(), "each mistake is a line: {told:?}");
+            assert!(!told.replace('\n', "").contains(char::is_control), "which moves no cursor: {told:?}");
         }
     });
 });
