@@ -43,6 +43,13 @@ impl Shop {
     }
 }
 
+impl Drop for Shop {
+    /// A service holds the world's ways to itself; without this a world would outlive its shop.
+    fn drop(&mut self) {
+        self.stage.world.names().into_iter().for_each(|service| self.stage.world.kill(service, 0));
+    }
+}
+
 thread_local! {
     static OPEN: RefCell<Option<(Runtime, Shop)>> = const { RefCell::new(None) };
 }
