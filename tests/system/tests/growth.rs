@@ -1,4 +1,4 @@
-//! That a system stays as fast as it was when it has grown: of every statement that the services run, whatever for, the store is asked how it would
+//! That a system stays as fast as it was when it has grown: of every statement that the services run in [`everything`], the store is asked how it would
 //! find its rows. None may walk through a table that grows with the orders.
 #![expect(clippy::unwrap_used, reason = "what a test cannot go on without is a failed test")]
 

@@ -1,5 +1,6 @@
 //! The same request under the same key, again and again, while services die and come back: whatever was done once is never done again, and the
-//! answer is the first one, with its status, its body and its headers. Every kind of call that takes a key and does something is among them.
+//! answer is the first one, with its status, its body and its headers. The 23 kinds of calls in [`Client::trade`] are among them; not an order without a
+//! checkout, a coupon's redemption, the completion of an upload and an erasure, which take keys as well.
 //!
 //! First things are done, some of them said again at once and some of them while whoever does them dies. When everything has settled, all that the
 //! system says of itself is written down. Then follow the replays; afterwards it says the same, so nothing at all has happened.
@@ -128,7 +129,7 @@ impl Client<'_> {
         panic!("{path} never became {statuses:?}");
     }
 
-    /// Every kind of call that takes a key and does something.
+    /// One of each kind of call at least.
     async fn trade(&self) {
         let usd = |amount: i64| json!({"amount": amount, "currency": "USD"});
         let text = |json: &Json, field: &str| json[field].as_str().unwrap().to_owned();

@@ -1,8 +1,8 @@
 //! Holds the engine's list of its own files against its checksum, before the engine reads it.
 //!
 //! Each of its trees keeps a file `current` with the number of the newest list, `vN`, and the checksum of that. The engine writes the
-//! checksum and does not look at it again (seen with lsm-tree 3.1): one wrong byte in the list and it asks the system for 280 GB, which ends
-//! the process without a word. A list that is not what was written is damage, and is told as that.
+//! checksum and does not look at it again (seen with lsm-tree 3.1): one wrong byte in the list and it may ask the system for 280 GB, which ends
+//! the process. A list that is not what was written is damage, and is told as that.
 
 use std::{
     io::{self, ErrorKind},
