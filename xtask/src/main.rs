@@ -1,6 +1,8 @@
 //! `cargo xtask tidy`: what keeps the house in order and the compiler cannot see. Its checks also run as tests, so nobody has to remember.
+//! Beside it what a person or the pipeline does with the whole of it: `bench` measures it, `engines` starts what it may stand on.
 
 mod bench;
+mod engines;
 mod tidy;
 
 use std::process::ExitCode;
@@ -16,8 +18,11 @@ fn main() -> ExitCode {
             }
         };
     }
+    if command == "engines" {
+        return engines::run(&std::env::args().skip(2).collect::<Vec<_>>());
+    }
     if command != "tidy" {
-        report("usage: cargo xtask tidy | bench");
+        report("usage: cargo xtask tidy | bench | engines up|down|status");
         return ExitCode::from(2);
     }
     let findings = tidy::all();
