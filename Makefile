@@ -3,7 +3,7 @@
 CRASHCART ?= cargo run --release --
 ARGS ?=
 
-.PHONY: help up seed test demo bench crash crash-images replays fuzz lab-statistics contract tidy docs ci hooks
+.PHONY: help up seed test demo bench crash crash-images replays fuzz lab-statistics contract engines-up engines-down engines-status tidy docs ci hooks
 
 help:
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -49,6 +49,15 @@ lab-statistics: ## 200 seeds of every scenario against its reference model
 
 contract: ## generated requests over every API document (schemathesis; ten minutes at most)
 	.ci/contract
+
+engines-up: ## the real engines from packages, on free ports; ARGS="--only redis,postgresql" for some
+	@cargo xtask engines up $(ARGS)
+
+engines-down: ## stops the engines that were started so, and takes their data away
+	@cargo xtask engines down $(ARGS)
+
+engines-status: ## which engines are up, where, and whether they answer
+	@cargo xtask engines status $(ARGS)
 
 tidy: ## the order of the house
 	cargo xtask tidy
