@@ -50,7 +50,7 @@ lab-statistics: ## 200 seeds of every scenario against its reference model
 contract: ## generated requests over every API document (schemathesis; ten minutes at most)
 	.ci/contract
 
-engines-up: ## the real engines from packages, on free ports; ARGS="--only redis,postgresql" for some
+engines-up: ## the real engines from packages, on free ports; ARGS="--only redis,kafka" for some
 	@cargo xtask engines up $(ARGS)
 
 engines-down: ## stops the engines that were started so, and takes their data away

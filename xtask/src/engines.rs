@@ -16,6 +16,7 @@ mod schema_registry;
 mod source;
 
 use std::{
+    io::Write,
     path::{Path, PathBuf},
     process::{Child, Command, ExitCode},
     time::Duration,
@@ -140,7 +141,6 @@ fn chosen(list: &str, verb: Verb) -> Result<Vec<&'static Engine>, String> {
 }
 
 /// Starts each in turn: two cores give nothing to two that start at once, and each time is its own. True if all that were wanted answer.
-#[expect(clippy::print_stdout, reason = "the settings are the result; all else is told beside it")]
 fn up(folder: &Path, wanted: &[&'static Engine]) -> Result<bool, String> {
     let ground = Ground::open(folder)?;
     let mut failed = Vec::new();
@@ -149,17 +149,17 @@ fn up(folder: &Path, wanted: &[&'static Engine]) -> Result<bool, String> {
             Ok(line) => report(&format!("{:<16} {line}", engine.name)),
             Err(sentence) => {
                 report(&format!("{:<16} is not up: {sentence}", engine.name));
-                failed.push(format!("{}: {sentence}", engine.name));
+                failed.push(engine.name);
             }
         }
     }
     let text = settings(&ground);
     let file = ground.folder.join(SETTINGS);
     place::write(&file, &text)?;
-    print!("{text}");
+    say(&text);
     report(&format!("settings: {}", file.display()));
-    for line in &failed {
-        report(&format!("missing: {line}"));
+    if !failed.is_empty() {
+        report(&format!("missing: {} (what is the matter stands above)", failed.join(", ")));
     }
     Ok(failed.is_empty())
 }
@@ -260,14 +260,13 @@ fn down(folder: &Path, wanted: &[&'static Engine]) -> Result<bool, String> {
 }
 
 /// One line for each; true if all that was started answers.
-#[expect(clippy::print_stdout, reason = "its result")]
 fn status(folder: &Path, wanted: &[&'static Engine]) -> Result<bool, String> {
     let ground = if folder.exists() { Some(Ground::open(folder)?) } else { None };
     let mut sound = true;
     for engine in wanted {
         let record = ground.as_ref().and_then(|ground| Some((ground, ground.record(engine.name)?)));
         let Some((ground, record)) = record else {
-            println!("{:<16} is not up", engine.name);
+            say(&format!("{:<16} is not up\n", engine.name));
             continue;
         };
         let port = record.ports.first().copied().unwrap_or_default();
@@ -281,9 +280,14 @@ fn status(folder: &Path, wanted: &[&'static Engine]) -> Result<bool, String> {
             Ok(()) => format!("answers at 127.0.0.1:{port}, {} MB", record.memory_mb()),
             Err(sentence) => sentence,
         };
-        println!("{:<16} {state}, process {}", engine.name, record.process);
+        say(&format!("{:<16} {state}, process {}\n", engine.name, record.process));
     }
     Ok(sound)
+}
+
+/// The result; all else is told beside it. Whoever reads it may have stopped reading.
+fn say(text: &str) {
+    drop(std::io::stdout().write_all(text.as_bytes()));
 }
 
 /// For an engine that needs nothing more once it answers.

@@ -28,23 +28,22 @@ impl Source {
             Self::Debian { packages, program, folders } => debian(packages, program, folders),
             Self::Maven { folder, artifacts } => {
                 java()?;
-                cached(folder, |making| maven(making, artifacts))
+                cached(&cache()?, folder, |making| maven(making, artifacts))
             }
             Self::Go { folder, package, version, program, at_least } => {
-                let made = cached(folder, |making| go(making, package, version, *at_least))?;
+                let made = cached(&cache()?, folder, |making| go(making, package, version, *at_least))?;
                 Ok(made.join(program))
             }
             Self::Npm { folder, package, before } => {
                 tool("node", "nodejs")?;
-                cached(folder, |making| npm(making, package, before))
+                cached(&cache()?, folder, |making| npm(making, package, before))
             }
         }
     }
 }
 
 /// The folder of that name in the cache; made first if it is not there.
-fn cached(name: &str, make: impl FnOnce(&Path) -> Result<(), String>) -> Result<PathBuf, String> {
-    let cache = cache()?;
+fn cached(cache: &Path, name: &str, make: impl FnOnce(&Path) -> Result<(), String>) -> Result<PathBuf, String> {
     let folder = cache.join(name);
     if folder.exists() {
         return Ok(folder);
@@ -233,16 +232,22 @@ fn nice(program: &Path) -> Command {
     command
 }
 
-/// Runs to the end; if it fails, the sentence and the last that it said.
+/// Runs to the end; if it fails, the sentence and what it said of that.
 pub fn run(command: &mut Command, sentence: &str) -> Result<(), String> {
     let output = command.stdin(Stdio::null()).output().map_err(|error| format!("{sentence}: {error}"))?;
     if output.status.success() {
         return Ok(());
     }
     let said = [output.stdout, output.stderr].concat();
-    let said = String::from_utf8_lossy(&said).into_owned();
-    let lines: Vec<&str> = said.lines().filter(|line| !line.trim().is_empty()).collect();
-    Err(format!("{sentence}: {}", lines[lines.len().saturating_sub(4)..].join(" / ")))
+    Err(format!("{sentence}: {}", reason(&String::from_utf8_lossy(&said))))
+}
+
+/// The first lines that speak of an error, for Maven says at length afterwards what one may read; the last ones if there is none.
+fn reason(said: &str) -> String {
+    let lines: Vec<&str> = said.lines().map(str::trim).filter(|line| line.len() > "[ERROR]".len()).collect();
+    let of_error = |line: &&&str| ["error", "err!", "fatal"].iter().any(|word| line.to_lowercase().contains(word));
+    let told: Vec<&str> = lines.iter().filter(of_error).take(2).copied().collect();
+    if told.is_empty() { lines[lines.len().saturating_sub(2)..].join(" / ") } else { told.join(" / ") }
 }
 
 #[cfg(test)]
@@ -251,22 +256,39 @@ mod tests {
 
     #[test]
     fn what_cannot_be_fetched_leaves_nothing_behind() {
-        let name = format!("test-{}", std::process::id());
-        let refused = cached(&name, |making| {
+        let cache = std::env::temp_dir().join(format!("crashcart-xtask-cache-{}", std::process::id()));
+        let refused = cached(&cache, "engine-1", |making| {
             fs::write(making.join("half"), "a half").unwrap();
             Err("the line is dead".to_owned())
         });
         assert_eq!(refused, Err("the line is dead".to_owned()));
-        let cache = cache().unwrap();
-        let left: Vec<_> =
-            fs::read_dir(&cache).unwrap().flatten().filter(|entry| entry.file_name().to_string_lossy().contains(&name)).collect();
-        assert!(left.is_empty(), "{left:?}");
+        assert_eq!(fs::read_dir(&cache).unwrap().count(), 0);
+        let whole = cached(&cache, "engine-1", |making| fs::write(making.join("whole"), "").map_err(|error| error.to_string())).unwrap();
+        assert!(whole.join("whole").exists());
+        assert_eq!(cached(&cache, "engine-1", |_| Err("it is fetched once".to_owned())), Ok(whole));
+        fs::remove_dir_all(&cache).unwrap();
+    }
+
+    #[test]
+    fn what_is_missing_is_one_sentence() {
+        let sentence = go(Path::new("/"), "example.com/server", "v1", (99, 0)).unwrap_err();
+        assert!(
+            sentence.starts_with("Go 99.0 or newer is missing, which builds example.com/server") && !sentence.contains('\n'),
+            "{sentence}"
+        );
     }
 
     #[test]
     fn an_archive_comes_without_what_it_needs_and_a_library_with_it() {
         assert!(dependency("g:a:1:tar.gz:all").contains("<type>tar.gz</type><classifier>all</classifier><exclusions>"));
         assert!(!dependency("g:a:1").contains("exclusion"));
+    }
+
+    #[test]
+    fn of_many_lines_the_one_that_tells_is_shown() {
+        assert_eq!(reason("[INFO] one\n[ERROR] two\n[ERROR] \n[INFO] three\n"), "[ERROR] two");
+        assert_eq!(reason("one\nseparately two\nseparately three\n"), "separately two / separately three");
+        assert_eq!(reason(""), "");
     }
 
     #[test]

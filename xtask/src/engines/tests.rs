@@ -68,6 +68,61 @@ fn a_slip_of_the_pen_is_told() {
     assert!(refused.starts_with("there is no engine oracle; there are redis, "), "{refused}");
 }
 
+/// An engine of the tests' own, which every machine has.
+fn shell(command: fn(&Place) -> Result<Command, String>) -> Engine {
+    Engine {
+        name: "shell",
+        source: Source::Debian { packages: &["dash"], program: "sh", folders: &[] },
+        ports: 1,
+        after: None,
+        configure: |_| Ok(()),
+        command,
+        answers: |place| if place.file("here").exists() { Ok(()) } else { Err("not yet".to_owned()) },
+        settle: nothing_more,
+        settings: |_| Vec::new(),
+        stop: "TERM",
+    }
+}
+
+#[test]
+fn an_engine_is_ready_once_it_answers_and_is_not_started_twice() {
+    let folder = std::env::temp_dir().join(format!("crashcart-xtask-twice-{}", std::process::id()));
+    let ground = Ground::open(&folder).unwrap();
+    let engine = shell(|place| {
+        let mut command = Command::new(&place.program);
+        command.args(["-c", "sleep 0.2; touch here; exec sleep 60"]);
+        Ok(command)
+    });
+    let line = start(&ground, &engine).unwrap();
+    assert!(line.starts_with("is ready after "), "{line}");
+    let record = ground.record("shell").unwrap();
+    assert!(record.ready_millis.is_some_and(|millis| millis >= 200), "{record:?}");
+    assert!(start(&ground, &engine).unwrap().starts_with("is up already"));
+    assert_eq!(ground.record("shell"), Some(record.clone()));
+    assert!(record.stop("TERM"));
+    // One that has ended in between is started anew, over nothing.
+    assert!(start(&ground, &engine).unwrap().starts_with("is ready after "));
+    assert!(ground.record("shell").unwrap().stop("TERM"));
+    ground.clear("shell").unwrap();
+    assert!(!folder.exists());
+}
+
+#[test]
+fn an_engine_that_ends_by_itself_is_told() {
+    let folder = std::env::temp_dir().join(format!("crashcart-xtask-ends-{}", std::process::id()));
+    let ground = Ground::open(&folder).unwrap();
+    let engine = shell(|place| {
+        let mut command = Command::new(&place.program);
+        command.args(["-c", "sleep 0.1; echo there is no room; exit 3"]);
+        Ok(command)
+    });
+    let sentence = start(&ground, &engine).unwrap_err();
+    assert_eq!(sentence, "it ended by itself (exit status: 3)");
+    assert_eq!(ground.place_of("shell", &ground.record("shell").unwrap()).last_words(), "there is no room");
+    assert!(settings(&ground).lines().all(|line| line.starts_with('#')), "nothing that does not run is in the settings");
+    ground.clear("shell").unwrap();
+}
+
 #[test]
 fn nothing_is_up_where_nothing_was_started() {
     let folder = std::env::temp_dir().join(format!("crashcart-xtask-nothing-{}", std::process::id()));
