@@ -82,17 +82,19 @@ pub fn tool(program: &str, package: &str) -> Result<PathBuf, String> {
     debian(&[package], program, &[])
 }
 
-/// Java 17: Cassandra 5.0 takes nothing newer, Kafka 4.1 nothing older.
+/// Java 17: Cassandra 5.0 takes nothing newer, Kafka 4.1 nothing older. A machine may have others, so it is asked.
 pub fn java() -> Result<PathBuf, String> {
-    debian(&["openjdk-17-jre-headless"], "java", &["/usr/lib/jvm/java-17-openjdk-*/bin", "/usr/lib/jvm/*17*/bin"]).and_then(|java| {
-        let version = Command::new(&java).arg("-version").output().map_err(|error| format!("{}: {error}", java.display()))?;
-        let text = String::from_utf8_lossy(&version.stderr).into_owned();
-        if text.contains("version \"17") {
-            Ok(java)
-        } else {
-            Err(format!("Java 17 is missing ({} is another: {})", java.display(), text.lines().next().unwrap_or_default()))
-        }
-    })
+    let folders = ["/usr/lib/jvm/java-17-openjdk-*/bin", "/usr/lib/jvm/*17*/bin"];
+    let found = || find("java", &folders).filter(|java| is_17(java));
+    if found().is_none() {
+        install(&["openjdk-17-jre-headless"])?;
+    }
+    found().ok_or_else(|| "Java 17 is missing".to_owned())
+}
+
+fn is_17(java: &Path) -> bool {
+    let told = Command::new(java).arg("-version").output();
+    told.is_ok_and(|told| String::from_utf8_lossy(&told.stderr).contains("version \"17"))
 }
 
 /// In the folders named (the last that fits a `*`, so the newest version), then in the path.
