@@ -109,6 +109,8 @@ pub struct Journey<'a, S> {
     pub patience: Duration,
 }
 
+/// How long a look at an order waits for it to settle: shorter than a client's patience with one answer.
+const WAIT_SECONDS: u32 = 5;
 /// The first pause between two looks at an order, and the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
@@ -197,11 +199,11 @@ impl<S: Shop> Walk<'_, '_, S> {
         let until = clock.now().plus(self.journey.patience);
         let mut pause = FIRST_PAUSE;
         loop {
-            let answer = self.accepted(Step::ReadOrder, Call::get(format!("/orders/{order}"))).await?;
+            let answer = self.accepted(Step::ReadOrder, Call::get(format!("/orders/{order}?wait={WAIT_SECONDS}s"))).await?;
             let status: OrderStatus = field(&answer, "status").ok_or(Ending::Unreadable { step: Step::ReadOrder })?;
             self.outcome.timeline = field(&answer, "timeline").unwrap_or_default();
             self.outcome.total = field(&answer, "total");
-            if is_settled(status) {
+            if status.is_settled() {
                 self.outcome.settled_micros = Some(self.elapsed());
                 let reason = self.outcome.timeline.iter().rev().find_map(|entry| entry.reason.clone());
                 return Ok(Ending::Settled { status, reason: reason.filter(|_| status == OrderStatus::Cancelled) });
@@ -240,12 +242,6 @@ pub(crate) fn micros(duration: Duration) -> u64 {
 
 fn field<T: DeserializeOwned>(answer: &Answer, name: &str) -> Option<T> {
     T::deserialize(&answer.body[name]).ok()
-}
-
-/// Whether nothing more happens to an order by itself until somebody ships it.
-#[must_use]
-pub const fn is_settled(status: OrderStatus) -> bool {
-    !matches!(status, OrderStatus::Pending | OrderStatus::Reserved | OrderStatus::Paid | OrderStatus::Confirmed)
 }
 
 /// Whether an order was cancelled because its bank declined.

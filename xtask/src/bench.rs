@@ -16,9 +16,9 @@ const SECONDS: u64 = 15;
 const IDLE_SECONDS: u64 = 60;
 
 /// Prints a Markdown table on stdout.
-#[expect(clippy::print_stdout, clippy::disallowed_methods, reason = "its result; and a tool may ask where the build is")]
+#[expect(clippy::print_stdout, reason = "its result")]
 pub fn run() -> Result<(), String> {
-    let binary = root().join(std::env::var("CARGO_TARGET_DIR").unwrap_or_else(|_| "target".into())).join("release/crashcart");
+    let binary = binary();
     let folder = std::env::temp_dir().join(format!("crashcart-bench-{}", std::process::id()));
     let data = folder.join("shop").display().to_string();
     let call = |args: &[&str]| -> Result<String, String> {
@@ -101,12 +101,15 @@ fn measure(up: &Child, gateway: &str, call: &impl Fn(&[&str]) -> Result<String, 
     Ok(())
 }
 
-fn root() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..")
+/// The release build, wherever that is put.
+#[expect(clippy::disallowed_methods, reason = "a tool may ask where the build is")]
+pub fn binary() -> PathBuf {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..");
+    root.join(std::env::var("CARGO_TARGET_DIR").unwrap_or_else(|_| "target".into())).join("release/crashcart")
 }
 
 /// Sums over all services of the metrics that tell what the stores did.
-fn counters(gateway: &str) -> Result<BTreeMap<String, f64>, String> {
+pub fn counters(gateway: &str) -> Result<BTreeMap<String, f64>, String> {
     let address = gateway.trim_start_matches("http://");
     let mut stream = std::net::TcpStream::connect(address).map_err(|error| error.to_string())?;
     std::io::Write::write_all(&mut stream, format!("GET /metrics HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n").as_bytes())
@@ -123,21 +126,21 @@ fn counters(gateway: &str) -> Result<BTreeMap<String, f64>, String> {
 }
 
 /// Seconds of both kinds of CPU time, by the system's accounting.
-fn cpu_seconds(process: u32) -> f64 {
+pub fn cpu_seconds(process: u32) -> f64 {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
     let fields: Vec<&str> = stat.rsplit(") ").next().unwrap_or_default().split(' ').collect();
     let ticks = |index: usize| fields.get(index).and_then(|field| field.parse::<f64>().ok()).unwrap_or(0.0);
     (ticks(11) + ticks(12)) / 100.0
 }
 
-fn resident_mb(process: u32) -> u64 {
+pub fn resident_mb(process: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
     let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap_or_default();
     line.split_whitespace().nth(1).and_then(|kilobytes| kilobytes.parse::<u64>().ok()).unwrap_or(0) / 1024
 }
 
 #[expect(clippy::disallowed_methods, reason = "a tool outside of the system, by the machine's clock")]
-fn now() -> f64 {
+pub fn now() -> f64 {
     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
 }
 
@@ -146,7 +149,7 @@ fn pause(seconds: u64) {
     std::thread::sleep(std::time::Duration::from_secs(seconds));
 }
 
-fn stop(up: &mut Child) {
+pub fn stop(up: &mut Child) {
     // Ctrl-C, as a user would; then until it has come to rest.
     drop(Command::new("kill").args(["-INT", &up.id().to_string()]).status());
     drop(up.wait());

@@ -3,33 +3,47 @@
 
 mod bench;
 mod engines;
+mod grow;
+mod growth;
 mod tidy;
 
 use std::process::ExitCode;
 
+const USAGE: &str = "usage: cargo xtask tidy | bench | bench growth [ORDERS] | engines up|down|status";
+/// How many orders the larger shop of `bench growth` has, unless another number is said.
+const MANY: u64 = 1_000_000;
+
 fn main() -> ExitCode {
-    let command = std::env::args().nth(1).unwrap_or_default();
-    if command == "bench" {
-        return match bench::run() {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                report(&error);
-                ExitCode::FAILURE
-            }
-        };
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        ["tidy"] => tidied(),
+        ["bench"] => ended(bench::run()),
+        ["bench", "growth"] => ended(growth::run(MANY)),
+        ["bench", "growth", orders] => ended(orders.parse().map_err(|_| format!("{orders} is no number of orders")).and_then(growth::run)),
+        ["engines", ..] => engines::run(&words[1..]),
+        _ => {
+            report(USAGE);
+            ExitCode::from(2)
+        }
     }
-    if command == "engines" {
-        return engines::run(&std::env::args().skip(2).collect::<Vec<_>>());
-    }
-    if command != "tidy" {
-        report("usage: cargo xtask tidy | bench | engines up|down|status");
-        return ExitCode::from(2);
-    }
+}
+
+fn tidied() -> ExitCode {
     let findings = tidy::all();
     for finding in &findings {
         report(finding);
     }
     ExitCode::from(u8::from(!findings.is_empty()))
+}
+
+fn ended(measured: Result<(), String>) -> ExitCode {
+    match measured {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            report(&error);
+            ExitCode::FAILURE
+        }
+    }
 }
 
 #[expect(clippy::print_stderr, reason = "a tool that talks to a person")]

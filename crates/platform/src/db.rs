@@ -191,9 +191,29 @@ pub struct Tx<'c> {
     connection: &'c rusqlite::Connection,
     counters: &'c Counters,
     /// Told once the commit is durable.
-    wakes: Vec<Arc<Notify>>,
+    wakes: Wakes,
     /// Refused here and not by a pragma: changing one makes SQLite prepare every statement anew.
     reads_only: bool,
+}
+
+/// Whom a commit tells.
+#[derive(Debug, Default)]
+struct Wakes {
+    one: Vec<Arc<Notify>>,
+    all: Vec<Arc<Notify>>,
+}
+
+impl Wakes {
+    fn add(known: &mut Vec<Arc<Notify>>, whom: &Arc<Notify>) {
+        if !known.iter().any(|known| Arc::ptr_eq(known, whom)) {
+            known.push(whom.clone());
+        }
+    }
+
+    fn ring(&self) {
+        self.one.iter().for_each(|whom| whom.notify_one());
+        self.all.iter().for_each(|whom| whom.notify_waiters());
+    }
 }
 
 impl Tx<'_> {
@@ -240,11 +260,14 @@ impl Tx<'_> {
         self.fetch_optional(query, values).await?.ok_or_else(|| DbError::NoRow(sqlite::head(query)))
     }
 
-    /// Tells `whom` once this transaction is durable.
+    /// Tells `whom` once this transaction is durable: one who waits there, or who comes next.
     pub fn wake_after_commit(&mut self, whom: &Arc<Notify>) {
-        if !self.wakes.iter().any(|known| Arc::ptr_eq(known, whom)) {
-            self.wakes.push(whom.clone());
-        }
+        Wakes::add(&mut self.wakes.one, whom);
+    }
+
+    /// Tells everybody who waits at `whom` once this transaction is durable, and nobody who comes later: whoever comes later sees what it did.
+    pub fn wake_all_after_commit(&mut self, whom: &Arc<Notify>) {
+        Wakes::add(&mut self.wakes.all, whom);
     }
 
     fn run_script(&mut self, script: &str) -> Result<(), DbError> {

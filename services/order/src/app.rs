@@ -1,6 +1,6 @@
 //! The use cases: load, decide (domain), save and announce in one transaction.
 
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
 
 use cart_api::{CartStatus, Carts, FrozenCart};
 use inventory_api::{Inventory, ReserveItem};
@@ -27,10 +27,11 @@ use crate::{
     error::OrderError,
     store,
     telling::{Teller, Told},
+    waiting::Bells,
 };
 
-/// How often a caller that waits for an order looks again.
-const LOOK: Duration = Duration::from_millis(25);
+/// How often one who waits for an order looks by himself: another process of the service may have settled it, and rings nobody here.
+const LOOK: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Debug)]
 pub struct App {
@@ -40,6 +41,7 @@ pub struct App {
     pub(crate) ids: Ids,
     pub teller: Teller,
     pub(crate) idempotency: Idempotency,
+    bells: Bells,
     carts: Carts,
     config: Live<Config>,
 }
@@ -52,12 +54,14 @@ impl App {
         outbox.register::<order_api::events::OrderCreditGranted>()?;
         let teller = Teller::new(env, outbox, config.clone());
         let own = config.clone();
+        let bells = Bells::default();
         let checkout = Checkout {
             clock: env.clock,
             config,
             inventory: Inventory(env.client("inventory")),
             payments: Payments(env.client("payment")),
             teller: teller.clone(),
+            bells: bells.clone(),
         };
         let parts = Parts {
             table: checkout::TABLE,
@@ -75,6 +79,7 @@ impl App {
             ids: env.ids.clone(),
             teller,
             idempotency: env.idempotency(),
+            bells,
             carts: Carts(env.client("cart")),
             config: own,
         })
@@ -275,9 +280,9 @@ impl App {
         self.config.get().payment_news == PaymentNews::Newest
     }
 
-    /// Looks at an order until its saga has ended.
-    async fn settled(&self, id: OrderId, wait: Duration) -> Result<View, OrderError> {
-        self.watch(id, wait, |view| !matches!(view.status, OrderStatus::Pending | OrderStatus::Reserved | OrderStatus::Paid)).await
+    /// An order once it has settled, or as it stands when the time is up.
+    pub async fn settled(&self, id: OrderId, wait: Duration) -> Result<View, OrderError> {
+        self.watch(id, wait, |view| view.status.is_settled()).await
     }
 
     async fn cancelled(&self, id: OrderId, wait: Duration) -> Result<View, OrderError> {
@@ -286,14 +291,16 @@ impl App {
 
     async fn watch(&self, id: OrderId, wait: Duration, is_there: impl Fn(&View) -> bool) -> Result<View, OrderError> {
         let until = self.clock.now().plus(wait);
-        let mut pause = LOOK / 8;
         loop {
+            let mut rung = pin!(self.bells.of(id).notified());
+            rung.as_mut().enable();
             let view = self.get(id).await?;
-            if is_there(&view) || self.clock.now() >= until {
+            let now = self.clock.now();
+            if is_there(&view) || now >= until {
                 return Ok(view);
             }
-            self.clock.sleep(pause).await;
-            pause = (pause * 2).min(LOOK);
+            // Rung or not, it is looked at once more.
+            self.clock.timeout(until.since(now).min(LOOK), rung).await.unwrap_or(());
         }
     }
 

@@ -30,6 +30,7 @@ use crate::{
     domain::Heard,
     store,
     telling::{Teller, Told},
+    waiting::Bells,
 };
 
 // ── parameters ──
@@ -96,6 +97,7 @@ pub struct Checkout {
     pub inventory: Inventory,
     pub payments: Payments,
     pub teller: Teller,
+    pub bells: Bells,
 }
 
 // ── steps ──
@@ -370,6 +372,9 @@ impl Checkout {
             self.teller.add(tx, &mut events, &event).await?;
         }
         self.teller.done(tx, events);
+        if order.status.is_settled() {
+            self.bells.ring_after(tx, id);
+        }
         Ok(())
     }
 }

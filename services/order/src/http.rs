@@ -121,18 +121,30 @@ async fn own(app: &App, caller: &Caller, id: OrderId, owner: Option<CustomerId>)
 }
 
 /// One order, with its lines and its timeline
+///
+/// With `wait`, answered when it has settled (ready to be shipped, or cancelled) or the time is up; the answer says which.
 #[utoipa::path(
     get, path = "/orders/{id}", tag = "orders",
-    params(("id" = OrderId, Path, description = "The order's id"), ("X-Session-Token" = Option<String>, Header, description = "A guest's, where requests need a token")),
+    params(
+        Wait,
+        ("id" = OrderId, Path, description = "The order's id"),
+        ("X-Session-Token" = Option<String>, Header, description = "A guest's, where requests need a token"),
+    ),
     responses(
         (status = 200, description = "The order", body = Order),
         (status = "4XX", description = "Refused", body = Problem, content_type = "application/problem+json"),
         (status = "5XX", description = "Not answered", body = Problem, content_type = "application/problem+json"),
     )
 )]
-async fn get(State(app): State<App>, caller: Caller, Path(id): Path<OrderId>) -> Result<Answer, Problem> {
-    let order = app.get(id).await?;
+async fn get(State(app): State<App>, caller: Caller, Path(id): Path<OrderId>, Query(wait): Query<Wait>) -> Result<Answer, Problem> {
+    let wait = wait.duration()?;
+    let mut order = app.get(id).await?;
     own(&app, &caller, id, order.customer_id).await?;
+    if let Some(wait) = wait
+        && !order.status.is_settled()
+    {
+        order = app.settled(id, wait).await?;
+    }
     Ok(Answer::ok(&order)?.version(order.version))
 }
 

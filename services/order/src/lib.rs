@@ -1,7 +1,8 @@
 //! order-service: takes a cart, and sees to it that its stock and its money come together, or neither.
 //!
 //! Reading order: [`domain`] (what an order may do), [`checkout`] (the saga), [`app`] (the use cases), [`credits`] (what is given back to make up for
-//! something), [`telling`] (their events), [`store`] (every query), then the doors: [`http`], [`consumers`].
+//! something), [`telling`] (their events), [`waiting`] (who is told when
+//! an order has settled), [`store`] (every query), then the doors: [`http`], [`consumers`].
 
 pub mod app;
 pub mod audit;
@@ -14,6 +15,7 @@ pub mod error;
 pub mod http;
 pub mod store;
 pub mod telling;
+pub mod waiting;
 
 use order_api::events;
 use platform::{

@@ -17,7 +17,7 @@ use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use super::{
     Durability,
     error::BusError,
-    journal::cut_torn_tail,
+    journal::{check_order, cut_torn_tail},
     store::{Change, Store, StoreError, after_prefix},
     versions,
 };
@@ -65,6 +65,7 @@ enum Unopened {
 impl Engine {
     fn open(path: &Path) -> Result<Self, fjall::Error> {
         versions::check(path)?;
+        check_order(path)?;
         let database = Database::builder(path)
             .cache_size(CACHE_BYTES)
             .max_journaling_size(JOURNAL_BYTES)

@@ -1,12 +1,17 @@
-//! Cuts a commit off the engine's journal that a power cut has left torn.
+//! Reads the engine's journal before the engine does: cuts off a commit that a power cut has left torn, and holds the commits' numbers against
+//! each other.
 //!
 //! The engine writes a commit without a sync after each byte, so of the last one any part may be there. It drops a commit that has no end,
 //! but where beginning and end are there and something between them is not, its checksum fails, and the engine refuses the whole log
 //! (seen with fjall 3.1.13). Nobody was told that such a commit is safe, so it goes. Damage further up is another thing: what comes after
 //! it was acknowledged, and to cut that off would be to lose it, so the log stays refused.
+//!
+//! A commit's number is outside of its checksum. With one that is too small the engine leaves the commit out and says nothing; with one that is
+//! too large it panics at the next commit. Numbers only rise, so one that does not is damage. A power cut leaves whole pages out, and with them
+//! more than the number: there is nothing to cut here.
 
 use std::{
-    io,
+    io::{self, ErrorKind},
     path::{Path, PathBuf},
 };
 
@@ -20,11 +25,14 @@ const START: u8 = 1;
 const ITEM: u8 = 2;
 const END: u8 = 3;
 const TRAILER: &[u8] = b"FJL\x03";
+/// The engine panics at numbers from here on.
+const END_OF_NUMBERS: u64 = 1 << 63;
 
 /// A commit in the journal: where it begins, and what it is.
 #[derive(Debug, PartialEq, Eq)]
 struct Commit {
     start: usize,
+    number: u64,
     /// It has as many items as it should, and their checksum.
     is_whole: bool,
     /// Somebody waited for it to be safe: it holds more than offsets.
@@ -54,15 +62,43 @@ pub(super) fn cut_torn_tail(folder: &Path, durability: Durability) -> io::Result
     Ok(true)
 }
 
+/// Whether the numbers of the commits rise as far as the commits are whole; [`ErrorKind::InvalidData`] names the first that does not.
+pub(super) fn check_order(folder: &Path) -> io::Result<()> {
+    let mut newest = None;
+    for path in journals(folder)? {
+        let bytes = std::fs::read(&path)?;
+        for commit in commits(&bytes).iter().take_while(|commit| commit.is_whole) {
+            if newest >= Some(commit.number) || commit.number >= END_OF_NUMBERS {
+                let (start, number, path) = (commit.start, commit.number, path.display());
+                let what = format!("the commit at byte {start} of {path} has the number {number}, which is not what was written there");
+                return Err(io::Error::new(ErrorKind::InvalidData, what));
+            }
+            newest = Some(commit.number);
+        }
+    }
+    Ok(())
+}
+
 /// The journal that is written to: the last one.
 fn active(folder: &Path) -> io::Result<Option<PathBuf>> {
-    let mut last = None;
-    for entry in std::fs::read_dir(folder)? {
+    Ok(journals(folder)?.pop())
+}
+
+/// All journals, the oldest first; none where there is no folder.
+fn journals(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let entries = match std::fs::read_dir(folder) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let mut journals = Vec::new();
+    for entry in entries {
         let path = entry?.path();
-        let number = path.file_name().and_then(|name| name.to_str()?.strip_suffix(".jnl")?.parse::<u64>().ok());
-        last = last.max(number.map(|number| (number, path)));
+        if let Some(number) = path.file_name().and_then(|name| name.to_str()?.strip_suffix(".jnl")?.parse::<u64>().ok()) {
+            journals.push((number, path));
+        }
     }
-    Ok(last.map(|(_, path)| path))
+    journals.sort_unstable();
+    Ok(journals.into_iter().map(|(_, path)| path).collect())
 }
 
 /// The commits that have an end. Behind the first thing that is none the engine looks no further, and cuts by itself.
@@ -79,7 +115,7 @@ fn take_commit(length: usize, rest: &mut &[u8]) -> Option<Commit> {
     if rest.try_get_u8().ok()? != START {
         return None;
     }
-    let (count, _sequence) = (rest.try_get_u32_le().ok()?, rest.try_get_u64_le().ok()?);
+    let (count, number) = (rest.try_get_u32_le().ok()?, rest.try_get_u64_le().ok()?);
     let (items, mut found, mut is_waited_for) = (*rest, 0_u32, false);
     loop {
         let so_far = items.len() - rest.len();
@@ -90,7 +126,7 @@ fn take_commit(length: usize, rest: &mut &[u8]) -> Option<Commit> {
                 let (value, stored) = (rest.try_get_u32_le().ok()?, rest.try_get_u32_le().ok()?);
                 if value != stored {
                     // Nothing is compressed here: its head is torn, and where it ends is not known.
-                    return Some(Commit { start, is_whole: false, is_waited_for: true });
+                    return Some(Commit { start, number, is_whole: false, is_waited_for: true });
                 }
                 is_waited_for |= rest.first().is_some_and(|kind| *kind != b'o');
                 *rest = rest.get(key + usize::try_from(value).ok()?..)?;
@@ -100,7 +136,7 @@ fn take_commit(length: usize, rest: &mut &[u8]) -> Option<Commit> {
                 let checksum = rest.try_get_u64_le().ok()?;
                 *rest = rest.strip_prefix(TRAILER)?;
                 let is_whole = found == count && xxh3_64(&items[..so_far]) == checksum;
-                return Some(Commit { start, is_whole, is_waited_for });
+                return Some(Commit { start, number, is_whole, is_waited_for });
             }
             _ => return None,
         }
@@ -163,6 +199,25 @@ mod tests {
         let disk = Disk::open(folder.path(), Durability::Process).unwrap();
         assert!(disk.get(b"e1").unwrap().is_some());
         assert!(disk.get(b"e2").unwrap().is_none() && disk.get(b"e3").unwrap().is_none());
+    }
+
+    #[test]
+    fn a_wrong_number_of_a_commit_is_told_and_nothing_is_touched() {
+        const NUMBER: usize = 1 + 4;
+        for (commit, byte, value) in [(0, 7, 0x80), (1, 0, 0xff), (1, 5, 1), (1, 7, 0xff), (2, 0, 0), (2, 7, 0xff)] {
+            let (folder, journal) = log(["e1", "e2", "e3"]);
+            check_order(folder.path()).unwrap();
+            let mut bytes = std::fs::read(&journal).unwrap();
+            let start = commits(&bytes)[commit].start;
+            bytes[start + NUMBER + byte] = value;
+            std::fs::write(&journal, &bytes).unwrap();
+            for durability in [Durability::Power, Durability::Process] {
+                let error = Disk::open(folder.path(), durability).map(drop).unwrap_err();
+                let cause = std::error::Error::source(&error).unwrap().to_string();
+                assert!(cause.contains("the commit at byte") && cause.contains(&journal.display().to_string()), "{commit}, {byte}: {cause}");
+            }
+            assert_eq!(std::fs::read(&journal).unwrap(), bytes, "nothing is touched");
+        }
     }
 
     #[test]

@@ -14,7 +14,7 @@ use rand::RngExt;
 use rusqlite::{Connection, ErrorCode, config::DbConfig};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
-use super::{Counters, DbError, Durability, Tx};
+use super::{Counters, DbError, Durability, Tx, Wakes};
 use crate::{
     chance::{Chance, Stream},
     telemetry,
@@ -177,19 +177,19 @@ fn write_inline<T, E: From<DbError>>(
     }
     if again {
         run(connection, "BEGIN")?;
-        let mut tx = Tx { connection, counters, wakes: Vec::new(), reads_only: false };
+        let mut tx = Tx { connection, counters, wakes: Wakes::default(), reads_only: false };
         let first = run_to_end(work(&mut tx));
         run(connection, "ROLLBACK")?;
         drop(first);
     }
     run(connection, "BEGIN")?;
-    let mut tx = Tx { connection, counters, wakes: Vec::new(), reads_only: false };
+    let mut tx = Tx { connection, counters, wakes: Wakes::default(), reads_only: false };
     let answer = run_to_end(work(&mut tx));
     let wakes = std::mem::take(&mut tx.wakes);
     if answer.is_ok() {
         run(connection, "COMMIT")?;
         counters.commits.fetch_add(1, Ordering::Relaxed);
-        wakes.iter().for_each(|whom| whom.notify_one());
+        wakes.ring();
     } else if !connection.is_autocommit() {
         run(connection, "ROLLBACK")?;
     }
@@ -202,7 +202,7 @@ fn snapshot<T, E: From<DbError>>(
     work: impl AsyncFnOnce(&mut Tx<'_>) -> Result<T, E>,
 ) -> Result<T, E> {
     run(connection, "BEGIN")?;
-    let mut tx = Tx { connection, counters, wakes: Vec::new(), reads_only: true };
+    let mut tx = Tx { connection, counters, wakes: Wakes::default(), reads_only: true };
     let answer = run_to_end(work(&mut tx));
     // What the work was refused is the error, whatever comes of ending it.
     let ended = run(connection, "COMMIT");
@@ -227,10 +227,10 @@ where
     T: Send + 'static,
     E: From<DbError> + Send + 'static,
 {
-    let mut wakes = Vec::new();
+    let mut wakes = Wakes::default();
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         run(connection, "SAVEPOINT job")?;
-        let mut tx = Tx { connection, counters, wakes: Vec::new(), reads_only: false };
+        let mut tx = Tx { connection, counters, wakes: Wakes::default(), reads_only: false };
         let answer = run_to_end(work(&mut tx));
         wakes = std::mem::take(&mut tx.wakes);
         answer
@@ -257,7 +257,7 @@ where
                 Err(error) => outcome.and(Err(error.into())),
             };
             if answer.is_ok() {
-                wakes.iter().for_each(|whom| whom.notify_one());
+                wakes.ring();
             }
             drop(reply.send(answer));
         }),

@@ -1,6 +1,6 @@
 //! The promises of `Db`, on both of its bodies.
 
-use std::sync::atomic::Ordering;
+use std::{pin::pin, sync::atomic::Ordering};
 
 use super::*;
 use crate::Clock;
@@ -140,6 +140,26 @@ async fn what_waits_is_told_after_the_commit_only() {
         .await
         .unwrap();
         bell.notified().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn everybody_who_waits_is_told_and_nobody_who_comes_later() {
+    on_both(async |db| {
+        let bell = Arc::new(Notify::new());
+        let (mut one, mut other) = (pin!(bell.notified()), pin!(bell.notified()));
+        one.as_mut().enable();
+        other.as_mut().enable();
+        let ringer = bell.clone();
+        db.write(async move |tx: &mut Tx<'_>| -> Result<(), DbError> {
+            tx.wake_all_after_commit(&ringer);
+            Ok(())
+        })
+        .await
+        .unwrap();
+        futures::join!(one, other);
+        assert!(futures::FutureExt::now_or_never(bell.notified()).is_none(), "told of what was there before");
     })
     .await;
 }

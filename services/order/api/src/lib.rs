@@ -28,6 +28,14 @@ types::words! {
     }
 }
 
+impl OrderStatus {
+    /// Whether nothing more happens to the order by itself until somebody ships it.
+    #[must_use]
+    pub const fn is_settled(self) -> bool {
+        !matches!(self, Self::Pending | Self::Reserved | Self::Paid | Self::Confirmed)
+    }
+}
+
 types::words! {
     /// Why an order was cancelled.
     CancelReason {

@@ -129,6 +129,33 @@ async fn a_waiting_request_is_answered_the_same_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn everybody_who_waits_for_an_order_is_told_by_the_commit_that_settles_it() {
+    let (stage, _) = stage(Script::default()).await;
+    let id = stage.post_with_key("/orders", &body(cart_of(1), "tok_ok"), "k").await.view::<Order>().id;
+    let (began, path) = (stage.world.clock().now(), format!("/orders/{id}?wait=30s"));
+    let (one, other) = futures::join!(stage.get(&path), stage.get(&path));
+    assert_eq!((one.view::<Order>().status, &one.body), (OrderStatus::FulfilledReady, &other.body));
+    let waited = stage.world.clock().now().since(began);
+    assert!(waited < Duration::from_millis(500), "they looked by themselves, after {waited:?}");
+    assert_eq!(stage.get(&path).await.body, one.body, "what has settled is not waited for");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_order_that_does_not_settle_is_shown_as_it_stands_when_the_time_is_up() {
+    let (stage, _) = stage(Script { never_answers: true, ..Script::default() }).await;
+    let id = stage.post_with_key("/orders", &body(cart_of(1), "tok_never"), "k").await.view::<Order>().id;
+    let began = stage.world.clock().now();
+    let got = stage.get(&format!("/orders/{id}?wait=7s")).await;
+    assert_eq!((got.status.as_u16(), got.view::<Order>().status), (200, OrderStatus::Reserved));
+    let waited = stage.world.clock().now().since(began);
+    assert!((7.0..7.5).contains(&waited.as_secs_f64()), "{waited:?}");
+    for wrong in ["forever", "31s", "-1s", "1.5s"] {
+        let refused = stage.get(&format!("/orders/{id}?wait={wrong}")).await;
+        assert_eq!((refused.status.as_u16(), refused.json()["errors"][0]["pointer"].as_str()), (422, Some("#/wait")), "{wrong}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn wrong_requests_are_refused_with_a_pointer_and_change_nothing() {
     let (stage, script) = stage(Script::default()).await;
     let no_key = stage.post("/orders", &body(cart_of(1), "tok_ok")).await;
