@@ -1,7 +1,7 @@
 //! What a buyer does: a cart, one to three things, perhaps a coupon, the checkout, and then looking at the order until it has settled.
 //! Every call is timed. Nothing is tried twice: what a buyer is refused is what the load is there to count.
 
-use std::time::Duration;
+use std::{future::Future, time::Duration};
 
 use cart_api::{ApplyCoupon, Checkout, CreateCart, MethodKind, PaymentMethod};
 use order_api::{CancelReason, OrderStatus, TimelineEntry};
@@ -107,15 +107,52 @@ pub struct Journey<'a, S> {
     pub clock: Clock,
     /// How long an order that does not settle is looked at.
     pub patience: Duration,
+    pub looks: Looks,
 }
 
-/// The first pause between two looks at an order, and the longest.
-const FIRST_PAUSE: Duration = Duration::from_millis(10);
-const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+/// When a buyer looks at an order that is under way; each pause is half as long again as the one before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Looks {
+    /// Before the first look.
+    pub before: Duration,
+    pub first_pause: Duration,
+    pub longest_pause: Duration,
+}
+
+impl Looks {
+    /// At once and often: for whoever wants to know when an order settles.
+    pub const OFTEN: Self =
+        Self { before: Duration::ZERO, first_pause: Duration::from_millis(10), longest_pause: Duration::from_millis(500) };
+    /// For crowds, whose looks would otherwise be most of what the system has to do; when an order settled, its timeline tells.
+    pub const SELDOM: Self =
+        Self { before: Duration::from_millis(250), first_pause: Duration::from_millis(250), longest_pause: Duration::from_secs(1) };
+}
 
 impl<S: Shop> Journey<'_, S> {
     /// Walks the whole way; it always ends with an outcome, whatever the shop does.
     pub async fn checkout(&self, buyer: &Buyer) -> Outcome {
+        let mut walk = self.walk(buyer);
+        let ending = walk.go(buyer).await;
+        walk.ended(ending)
+    }
+
+    /// The same with a cart that is filled beforehand: the journey begins when `open` is over, and what came before is neither timed nor told,
+    /// unless it failed.
+    pub async fn checkout_after(&self, buyer: &Buyer, open: impl Future<Output = ()>) -> Outcome {
+        let mut walk = self.walk(buyer);
+        let ending = match walk.fill_cart(buyer).await {
+            Ok(cart) => {
+                open.await;
+                walk.began = self.clock.now();
+                walk.outcome.calls.clear();
+                walk.order(buyer, cart).await
+            }
+            Err(ending) => Err(ending),
+        };
+        walk.ended(ending)
+    }
+
+    fn walk(&self, buyer: &Buyer) -> Walk<'_, '_, S> {
         let outcome = Outcome {
             buyer: buyer.number,
             region: buyer.region,
@@ -128,13 +165,7 @@ impl<S: Shop> Journey<'_, S> {
             settled_micros: None,
             calls: Vec::new(),
         };
-        let mut walk = Walk { journey: self, began: self.clock.now(), outcome };
-        let ending = walk.go(buyer).await;
-        let mut outcome = walk.outcome;
-        outcome.ending = match ending {
-            Ok(ending) | Err(ending) => ending,
-        };
-        outcome
+        Walk { journey: self, began: self.clock.now(), outcome }
     }
 }
 
@@ -151,8 +182,17 @@ impl<S: Shop> Walk<'_, '_, S> {
         if buyer.abandons {
             return Ok(Ending::Abandoned);
         }
+        self.order(buyer, cart).await
+    }
+
+    async fn order(&mut self, buyer: &Buyer, cart: CartId) -> Result<Ending, Ending> {
         let order = self.check_out(buyer, cart).await?;
         self.watch(order).await
+    }
+
+    fn ended(self, ending: Result<Ending, Ending>) -> Outcome {
+        let (Ok(ending) | Err(ending)) = ending;
+        Outcome { ending, ..self.outcome }
     }
 
     async fn fill_cart(&mut self, buyer: &Buyer) -> Result<CartId, Ending> {
@@ -193,9 +233,12 @@ impl<S: Shop> Walk<'_, '_, S> {
     }
 
     async fn watch(&mut self, order: OrderId) -> Result<Ending, Ending> {
-        let clock = self.journey.clock;
+        let (clock, looks) = (self.journey.clock, self.journey.looks);
         let until = clock.now().plus(self.journey.patience);
-        let mut pause = FIRST_PAUSE;
+        let mut pause = looks.first_pause;
+        if !looks.before.is_zero() {
+            clock.sleep(looks.before).await;
+        }
         loop {
             let answer = self.accepted(Step::ReadOrder, Call::get(format!("/orders/{order}"))).await?;
             let status: OrderStatus = field(&answer, "status").ok_or(Ending::Unreadable { step: Step::ReadOrder })?;
@@ -210,7 +253,7 @@ impl<S: Shop> Walk<'_, '_, S> {
                 return Ok(Ending::Unsettled { status });
             }
             clock.sleep(pause).await;
-            pause = (pause * 3 / 2).min(LONGEST_PAUSE);
+            pause = (pause * 3 / 2).min(looks.longest_pause);
         }
     }
 

@@ -18,7 +18,7 @@ use tokio::sync::{Semaphore, mpsc};
 
 use crate::{
     buyer::{Buyer, Crowd},
-    journey::{Ending, Journey, Outcome, micros},
+    journey::{Ending, Journey, Looks, Outcome, micros},
     mix::{LoadError, Mix},
     pace::{Arrivals, Cycle, Schedule},
     report::{Recorder, Report},
@@ -76,7 +76,7 @@ pub enum Until {
 }
 
 /// After a journey that failed, a shopper waits this long, or a system that is down would be asked as fast as it can refuse.
-const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(100);
+pub(crate) const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(100);
 
 /// Called with each outcome as it comes, for progress and for the curious.
 pub type Watch = Arc<dyn Fn(&Outcome) + Send + Sync>;
@@ -181,7 +181,7 @@ struct Walker<S> {
 
 impl<S: Shop> Walker<S> {
     async fn go(&self, buyer: &Buyer) -> Outcome {
-        Journey { shop: self.shop.as_ref(), clock: self.clock, patience: self.patience }.checkout(buyer).await
+        Journey { shop: self.shop.as_ref(), clock: self.clock, patience: self.patience, looks: Looks::OFTEN }.checkout(buyer).await
     }
 }
 

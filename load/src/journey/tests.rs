@@ -15,7 +15,7 @@ fn buyer(change: impl FnOnce(&mut Buyer)) -> Buyer {
 }
 
 async fn walk(system: &Scripted, clock: Clock, buyer: &Buyer) -> Outcome {
-    Journey { shop: system, clock, patience: Duration::from_secs(60) }.checkout(buyer).await
+    Journey { shop: system, clock, patience: Duration::from_secs(60), looks: Looks::OFTEN }.checkout(buyer).await
 }
 
 fn steps(outcome: &Outcome) -> Vec<Step> {
@@ -43,6 +43,21 @@ async fn a_buyer_ends_with_an_order_that_is_ready() {
     assert_eq!(outcome.timeline.len(), 2);
     let order = &system.things("order")[&outcome.order_id.expect("an order").to_string()];
     assert_eq!(order["token"], "tok_ok");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cart_that_is_filled_beforehand_is_no_part_of_the_time() {
+    let clock = Clock::simulated();
+    let system = Scripted::new(clock);
+    system.set(|mood| mood.latency = Duration::from_millis(4));
+    let journey = Journey { shop: &system, clock, patience: Duration::from_secs(60), looks: Looks::SELDOM };
+    let outcome = journey.checkout_after(&buyer(|_| ()), clock.sleep(Duration::from_secs(3))).await;
+    assert_eq!(outcome.ending.label(), "FULFILLED_READY");
+    assert_eq!(steps(&outcome), [Step::Checkout, Step::ReadOrder]);
+    assert_eq!((outcome.answered_micros, outcome.settled_micros), (Some(4_000), Some(258_000)));
+    system.set(|mood| mood.refuses = Some(("/carts".into(), 409, "price-changed".into())));
+    let never = std::future::pending();
+    assert_eq!(journey.checkout_after(&buyer(|_| ()), never).await.ending.label(), "REFUSED", "who has no cart does not wait for the sale");
 }
 
 #[tokio::test(start_paused = true)]
@@ -96,7 +111,7 @@ async fn no_answer_and_a_wrong_answer_are_told_apart() {
             Ok(Answer::new(http::StatusCode::OK, "hello".into()))
         }
     }
-    let outcome = Journey { shop: &Babble, clock, patience: Duration::ZERO }.checkout(&buyer(|_| ())).await;
+    let outcome = Journey { shop: &Babble, clock, patience: Duration::ZERO, looks: Looks::OFTEN }.checkout(&buyer(|_| ())).await;
     assert_eq!(outcome.ending, Ending::Unreadable { step: Step::CreateCart });
 }
 
@@ -119,7 +134,7 @@ async fn it_works_over_http_too() {
     system.set(|mood| mood.polls_until_settled = 1);
     let address = system.clone().serve(&tasks).await.expect("a free port");
     let shop = seed::HttpShop::new(&format!("http://{address}")).expect("a URL");
-    let outcome = Journey { shop: &shop, clock, patience: Duration::from_secs(10) }.checkout(&buyer(|_| ())).await;
+    let outcome = Journey { shop: &shop, clock, patience: Duration::from_secs(10), looks: Looks::OFTEN }.checkout(&buyer(|_| ())).await;
     assert_eq!(outcome.ending.label(), "FULFILLED_READY");
     assert!(outcome.settled_micros > outcome.answered_micros);
     tasks.kill();
