@@ -5,7 +5,8 @@
 //! (how one is run), then the scenarios: [`oversell`], [`silence`] (the provider that does not answer), [`stale_price`], [`dual_write`],
 //! [`hot_sku`], [`duplicates`], [`clock_skew`], [`poison`]; [`facts`] and [`journal`] (what the services say of themselves), [`invariants`], [`verify`] and
 //! [`watch`] (afterwards and meanwhile), [`verdict`], [`witness`] (what clients saw), [`record`], [`report`], [`bundle`] (a run to be looked
-//! at offline); [`crash`] (what a kill may not lose) and [`chaos`] (worlds at random); small: [`knob`], [`digest`].
+//! at offline); [`crash`] (what a kill may not lose) and [`chaos`] (worlds at random); [`sale`]
+//! (what the books tell of a flash sale); small: [`knob`], [`digest`].
 
 pub mod bundle;
 pub mod chaos;
@@ -24,6 +25,7 @@ pub mod oversell;
 pub mod poison;
 pub mod record;
 pub mod report;
+pub mod sale;
 pub mod scenario;
 pub mod silence;
 pub mod stale_price;

@@ -6,11 +6,7 @@ use std::collections::BTreeMap;
 use cart_api::AddItem;
 use platform::{Chance, chance::Stream};
 use rand::RngExt;
-use seed::{
-    Directory,
-    manifest::Customer,
-    zipf::{EXPONENT, Zipf},
-};
+use seed::{Directory, manifest::Customer, zipf::Zipf};
 use types::{Address, Currency, CustomerId, Quantity, Region, Sku};
 
 use crate::mix::{LoadError, Mix};
@@ -56,7 +52,7 @@ impl Crowd {
             return Err(LoadError::NotSeeded);
         }
         let skus = directory.skus.clone();
-        let popularity = Zipf::new(skus.len(), EXPONENT);
+        let popularity = Zipf::new(skus.len(), mix.popularity);
         Ok(Self { chance: Chance::seeded(seed), mix, customers, skus, popularity, coupons: directory.coupons.clone() })
     }
 
@@ -185,6 +181,17 @@ pub(crate) mod tests {
         }
         assert!(buyers.iter().all(|buyer| (1..=3).contains(&buyer.items.len())));
         assert!(buyers.iter().any(|buyer| buyer.payment_token == "tok_decline_lost"));
+    }
+
+    #[test]
+    fn things_are_bought_by_zipfs_law_or_all_alike() {
+        let firsts = |popularity| {
+            let crowd = Crowd::new(5, Mix { popularity, lines_max: 1, ..Mix::bench() }, &directory()).expect("a crowd");
+            let buyers: Vec<Buyer> = (0..4_000).map(|number| crowd.buyer(number, |_| 1.0)).collect();
+            share(&buyers, |buyer| buyer.items[0].sku.as_str() == "SKU-0")
+        };
+        assert!((firsts(0.0) - 0.02).abs() < 0.01, "one of fifty: {}", firsts(0.0));
+        assert!(firsts(1.1) > 0.2, "{}", firsts(1.1));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What a buyer does: a cart, one to three things, perhaps a coupon, the checkout, and then looking at the order until it has settled.
 //! Every call is timed. Nothing is tried twice: what a buyer is refused is what the load is there to count.
 
-use std::time::Duration;
+use std::{future::Future, time::Duration};
 
 use cart_api::{ApplyCoupon, Checkout, CreateCart, MethodKind, PaymentMethod};
 use order_api::{CancelReason, OrderStatus, TimelineEntry};
@@ -118,6 +118,28 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 impl<S: Shop> Journey<'_, S> {
     /// Walks the whole way; it always ends with an outcome, whatever the shop does.
     pub async fn checkout(&self, buyer: &Buyer) -> Outcome {
+        let mut walk = self.walk(buyer);
+        let ending = walk.go(buyer).await;
+        walk.ended(ending)
+    }
+
+    /// The same with a cart that is filled beforehand: the journey begins when `open` is over, and what came before is neither timed nor told,
+    /// unless it failed.
+    pub async fn checkout_after(&self, buyer: &Buyer, open: impl Future<Output = ()>) -> Outcome {
+        let mut walk = self.walk(buyer);
+        let ending = match walk.fill_cart(buyer).await {
+            Ok(cart) => {
+                open.await;
+                walk.began = self.clock.now();
+                walk.outcome.calls.clear();
+                walk.order(buyer, cart).await
+            }
+            Err(ending) => Err(ending),
+        };
+        walk.ended(ending)
+    }
+
+    fn walk(&self, buyer: &Buyer) -> Walk<'_, '_, S> {
         let outcome = Outcome {
             buyer: buyer.number,
             region: buyer.region,
@@ -130,13 +152,7 @@ impl<S: Shop> Journey<'_, S> {
             settled_micros: None,
             calls: Vec::new(),
         };
-        let mut walk = Walk { journey: self, began: self.clock.now(), outcome };
-        let ending = walk.go(buyer).await;
-        let mut outcome = walk.outcome;
-        outcome.ending = match ending {
-            Ok(ending) | Err(ending) => ending,
-        };
-        outcome
+        Walk { journey: self, began: self.clock.now(), outcome }
     }
 }
 
@@ -153,8 +169,17 @@ impl<S: Shop> Walk<'_, '_, S> {
         if buyer.abandons {
             return Ok(Ending::Abandoned);
         }
+        self.order(buyer, cart).await
+    }
+
+    async fn order(&mut self, buyer: &Buyer, cart: CartId) -> Result<Ending, Ending> {
         let order = self.check_out(buyer, cart).await?;
         self.watch(order).await
+    }
+
+    fn ended(self, ending: Result<Ending, Ending>) -> Outcome {
+        let (Ok(ending) | Err(ending)) = ending;
+        Outcome { ending, ..self.outcome }
     }
 
     async fn fill_cart(&mut self, buyer: &Buyer) -> Result<CartId, Ending> {

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use seed::zipf::EXPONENT;
 use serde::{Deserialize, Serialize};
 use types::Region;
 
@@ -25,6 +26,8 @@ pub struct Mix {
     pub regions: BTreeMap<Region, f64>,
     /// Different SKUs in a cart: 1 to this many.
     pub lines_max: u32,
+    /// How much more often the first things are bought than the others: the exponent of Zipf's law, 0 for all alike.
+    pub popularity: f64,
     /// How long a buyer looks at an order that does not settle.
     pub patience_seconds: u64,
 }
@@ -41,6 +44,7 @@ impl Default for Mix {
             slow_seconds: 20,
             regions: BTreeMap::from([(Region::Us, 0.45), (Region::Eu, 0.35), (Region::Apac, 0.20)]),
             lines_max: 3,
+            popularity: EXPONENT,
             patience_seconds: 60,
         }
     }
@@ -88,6 +92,9 @@ impl Mix {
         if self.regions.values().sum::<f64>() <= 0.0 {
             return Err(LoadError::Knob { knob: "regions", value: 0.0, must: "above 0 for one region at least" });
         }
+        if !(0.0..=5.0).contains(&self.popularity) {
+            return Err(LoadError::Knob { knob: "popularity", value: self.popularity, must: "from 0 to 5" });
+        }
         if !(1..=20).contains(&self.lines_max) {
             return Err(LoadError::Knob { knob: "linesMax", value: f64::from(self.lines_max), must: "from 1 to 20" });
         }
@@ -110,6 +117,7 @@ mod tests {
             Mix { regions: BTreeMap::new(), ..Mix::default() },
             Mix { regions: BTreeMap::from([(Region::Eu, f64::INFINITY)]), ..Mix::default() },
             Mix { lines_max: 0, ..Mix::default() },
+            Mix { popularity: f64::NAN, ..Mix::default() },
         ];
         for mix in wrong {
             assert!(mix.validate().is_err(), "{mix:?}");

@@ -79,7 +79,7 @@ pub struct Recorder {
 }
 
 #[expect(clippy::expect_used, reason = "the bounds are constants that the library takes; no input reaches them")]
-fn histogram() -> Histogram<u64> {
+pub(crate) fn histogram() -> Histogram<u64> {
     Histogram::new_with_bounds(1, 3_600_000_000, 3).expect("one microsecond to one hour")
 }
 
@@ -164,14 +164,14 @@ impl Recorder {
     }
 }
 
-fn count(counts: &mut BTreeMap<String, u64>, name: &str) {
+pub(crate) fn count(counts: &mut BTreeMap<String, u64>, name: &str) {
     match counts.get_mut(name) {
         Some(count) => *count += 1,
         None => drop(counts.insert(name.to_owned(), 1)),
     }
 }
 
-fn latency(histogram: &Histogram<u64>) -> Latency {
+pub(crate) fn latency(histogram: &Histogram<u64>) -> Latency {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a mean of what a histogram keeps: at most an hour")]
     let mean_micros = histogram.mean().round() as u64;
     Latency {
@@ -195,7 +195,7 @@ impl std::fmt::Display for Report {
             "{} journeys in {:.1} s ({:.1}/s), {} orders ({:.1}/s)\n",
             self.journeys, self.elapsed_seconds, self.journeys_per_second, self.orders, self.orders_per_second
         )?;
-        writeln!(f, "{:<30}{:>10}{:>12}{:>12}{:>12}{:>12}{:>12}", "latency", "count", "p50", "p90", "p99", "p99.9", "max")?;
+        heads(f)?;
         row(f, "checkout answered", &self.answered)?;
         row(f, "order settled", &self.settled)?;
         row(f, "started late by", &self.late)?;
@@ -212,7 +212,12 @@ impl std::fmt::Display for Report {
     }
 }
 
-fn row(f: &mut std::fmt::Formatter<'_>, name: &str, latency: &Latency) -> std::fmt::Result {
+/// What stands above the rows.
+pub(crate) fn heads(f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+    writeln!(f, "{:<30}{:>10}{:>12}{:>12}{:>12}{:>12}{:>12}", "latency", "count", "p50", "p90", "p99", "p99.9", "max")
+}
+
+pub(crate) fn row(f: &mut std::fmt::Formatter<'_>, name: &str, latency: &Latency) -> std::fmt::Result {
     let Latency { count, p50_micros, p90_micros, p99_micros, p999_micros, max_micros, .. } = *latency;
     write!(f, "{name:<30}{count:>10}")?;
     for micros in [p50_micros, p90_micros, p99_micros, p999_micros, max_micros] {
@@ -221,7 +226,7 @@ fn row(f: &mut std::fmt::Formatter<'_>, name: &str, latency: &Latency) -> std::f
     writeln!(f)
 }
 
-fn table(f: &mut std::fmt::Formatter<'_>, title: &str, counts: &BTreeMap<String, u64>) -> std::fmt::Result {
+pub(crate) fn table(f: &mut std::fmt::Formatter<'_>, title: &str, counts: &BTreeMap<String, u64>) -> std::fmt::Result {
     if counts.is_empty() {
         return Ok(());
     }

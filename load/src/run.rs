@@ -76,7 +76,7 @@ pub enum Until {
 }
 
 /// After a journey that failed, a shopper waits this long, or a system that is down would be asked as fast as it can refuse.
-const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(100);
+pub(crate) const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(100);
 
 /// Called with each outcome as it comes, for progress and for the curious.
 pub type Watch = Arc<dyn Fn(&Outcome) + Send + Sync>;

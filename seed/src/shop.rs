@@ -151,7 +151,7 @@ impl HttpShop {
         }
         let client = reqwest::Client::builder()
             .no_proxy()
-            .pool_max_idle_per_host(512)
+            .pool_max_idle_per_host(2_048)
             .tcp_nodelay(true)
             .timeout(Self::TIMEOUT)
             .build()

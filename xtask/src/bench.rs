@@ -52,8 +52,11 @@ pub fn run() -> Result<(), String> {
     result
 }
 
+/// One command of the program, against the system; what it says on stdout.
+type Call<'a> = &'a dyn Fn(&[&str]) -> Result<String, String>;
+
 #[expect(clippy::print_stdout, reason = "its result")]
-fn measure(up: &Child, gateway: &str, call: &impl Fn(&[&str]) -> Result<String, String>) -> Result<(), String> {
+fn measure(up: &Child, gateway: &str, call: Call<'_>) -> Result<(), String> {
     pause(5);
     println!("| resident, idle, nothing stored | {} MB |", resident_mb(up.id()));
     let (cpu, at) = (cpu_seconds(up.id()), now());
@@ -63,42 +66,129 @@ fn measure(up: &Child, gateway: &str, call: &impl Fn(&[&str]) -> Result<String, 
     let seeded: Json = serde_json::from_str(&call(&["seed"])?).map_err(|error| error.to_string())?;
     let rows: u64 = seeded["kinds"].as_array().into_iter().flatten().filter_map(|kind| kind["planned"].as_u64()).sum();
     println!("| data set, {rows} rows through the APIs | {:.0} rows/s |", rows as f64 / (now() - at));
-    for run in 1..=RUNS {
-        // The load finds its people first; what that costs is not the checkouts'.
-        call(&["load", "--shoppers", "1", "--seconds", "1", "--bench"])?;
-        let (cpu, before) = (cpu_seconds(up.id()), counters(gateway)?);
-        let report: Json = serde_json::from_str(&call(&[
-            "load",
-            "--shoppers",
-            "32",
-            "--seconds",
-            &SECONDS.to_string(),
-            "--bench",
-            "--seed",
-            &run.to_string(),
-        ])?)
-        .map_err(|error| error.to_string())?;
-        let (cpu, after) = (cpu_seconds(up.id()) - cpu, counters(gateway)?);
-        let orders = report["orders"].as_f64().unwrap_or(0.0).max(1.0);
-        let per = |name: &str| (after.get(name).unwrap_or(&0.0) - before.get(name).unwrap_or(&0.0)) / orders;
-        let millis = |path: &str, what: &str| report[path][what].as_f64().unwrap_or(0.0) / 1_000.0;
-        println!(
-            "| run {run}: whole checkouts, 32 shoppers | {:.0} orders/s; answered p50 {:.1} ms, p99 {:.1} ms; settled p50 {:.1} ms, p99 {:.1} ms; \
-             {:.2} CPU ms, {:.0} SQL statements, {:.1} fsyncs of the stores per order |",
-            report["ordersPerSecond"].as_f64().unwrap_or(0.0),
-            millis("answered", "p50Micros"),
-            millis("answered", "p99Micros"),
-            millis("settled", "p50Micros"),
-            millis("settled", "p99Micros"),
-            cpu * 1_000.0 / orders,
-            per("store_statements"),
-            per("store_commits"),
-        );
+    for workload in [checkouts, sale, market] {
+        workload(up, gateway, call)?;
     }
     println!("| resident afterwards | {} MB |", resident_mb(up.id()));
     call(&["verify"]).map_err(|error| format!("an invariant is broken, so there is no result: {error}"))?;
     println!("| every invariant | holds |");
     Ok(())
+}
+
+#[expect(clippy::print_stdout, reason = "its result")]
+fn checkouts(up: &Child, gateway: &str, call: Call<'_>) -> Result<(), String> {
+    for run in 1..=RUNS {
+        let (seconds, seed) = (SECONDS.to_string(), run.to_string());
+        let load = ["load", "--shoppers", "32", "--seconds", &seconds, "--bench", "--seed", &seed];
+        let (report, cost) = cost(up, gateway, call, &load, &["load", "--shoppers", "1", "--seconds", "0", "--bench"])?;
+        let millis = |path: &str, what: &str| report[path][what].as_f64().unwrap_or(0.0) / 1_000.0;
+        println!(
+            "| run {run}: whole checkouts, 32 shoppers | {:.0} orders/s; answered p50 {:.1} ms, p99 {:.1} ms; settled p50 {:.1} ms, p99 {:.1} ms; {} per order |",
+            report["ordersPerSecond"].as_f64().unwrap_or(0.0),
+            millis("answered", "p50Micros"),
+            millis("answered", "p99Micros"),
+            millis("settled", "p50Micros"),
+            millis("settled", "p99Micros"),
+            cost.each(&report["orders"]),
+        );
+    }
+    Ok(())
+}
+
+/// A sale that sells another number, or whose books do not agree, has no result: the command fails then.
+#[expect(clippy::print_stdout, reason = "its result")]
+fn sale(up: &Child, gateway: &str, call: Call<'_>) -> Result<(), String> {
+    for (how, options) in [("from an empty cart on", &[][..]), ("in the cart beforehand", &["--in-cart"])] {
+        for run in 1..=RUNS {
+            let seed = run.to_string();
+            let load = [&["load", "--workload", "sale", "--seed", &seed][..], options].concat();
+            let (report, cost) = cost(up, gateway, call, &load, &["load", "--workload", "sale", "--shoppers", "1"])?;
+            let seconds = |what: &str, by: &str| report[what][by].as_f64().unwrap_or(f64::NAN);
+            let books = &report["books"];
+            println!(
+                "| run {run}: flash sale, {how}, 1,000 shoppers for 100 units | {} sold, counters {}; the last unit sold after {:.2} s \
+                 (seen {:.2} s), everybody answered after {:.2} s (seen {:.2} s); {} per shopper |",
+                books["unitsSold"],
+                books["counters"].as_object().into_iter().flatten().map(|(_, count)| count.to_string()).collect::<Vec<_>>().join(" "),
+                seconds("soldOut", "toldSeconds"),
+                seconds("soldOut", "seenSeconds"),
+                seconds("allAnswered", "toldSeconds"),
+                seconds("allAnswered", "seenSeconds"),
+                cost.each(&report["sale"]["shoppers"]),
+            );
+        }
+    }
+    Ok(())
+}
+
+#[expect(clippy::print_stdout, reason = "its result")]
+fn market(up: &Child, gateway: &str, call: Call<'_>) -> Result<(), String> {
+    // The range is filled first; what that costs is not the market's.
+    call(&["load", "--workload", "market", "--seconds", "0"])?;
+    for choice in ["uniform", "zipf"] {
+        for run in 1..=RUNS {
+            let (seconds, seed) = (SECONDS.to_string(), run.to_string());
+            let load = ["load", "--workload", "market", "--choice", choice, "--seconds", &seconds, "--seed", &seed];
+            let (report, cost) = cost(up, gateway, call, &load, &["load", "--workload", "market", "--seconds", "0"])?;
+            let kinds: Vec<String> = report["kinds"].as_object().into_iter().flatten().map(|(name, kind)| of_kind(name, kind)).collect();
+            println!(
+                "| run {run}: market, 32 shoppers on {} products, {choice} | {:.0} operations/s, {} of {} failed; {}; {} per operation |",
+                report["products"],
+                report["operationsPerSecond"].as_f64().unwrap_or(0.0),
+                report["failed"],
+                report["operations"],
+                kinds.join("; "),
+                cost.each(&report["operations"]),
+            );
+        }
+    }
+    Ok(())
+}
+
+fn of_kind(name: &str, kind: &Json) -> String {
+    let millis = |what: &str| kind["latency"][what].as_f64().unwrap_or(0.0) / 1_000.0;
+    let rate = kind["perSecond"].as_f64().unwrap_or(0.0);
+    format!("{name} {rate:.0}/s, p50 {:.1} ms, p99 {:.1} ms", millis("p50Micros"), millis("p99Micros"))
+}
+
+/// What a load cost the system.
+struct Cost {
+    cpu_seconds: f64,
+    statements: f64,
+    fsyncs: f64,
+}
+
+impl Cost {
+    /// For each of so many.
+    fn each(&self, count: &Json) -> String {
+        let count = count.as_f64().unwrap_or(0.0).max(1.0);
+        format!(
+            "{:.2} CPU ms, {:.0} SQL statements, {:.1} fsyncs of the stores",
+            self.cpu_seconds * 1_000.0 / count,
+            self.statements / count,
+            self.fsyncs / count
+        )
+    }
+}
+
+/// A load's report, and what the system spent meanwhile. A load finds its people first and reads the books afterwards; what that costs is seen by
+/// `nothing`, the same load with nothing in it, and taken off.
+fn cost(up: &Child, gateway: &str, call: Call<'_>, load: &[&str], nothing: &[&str]) -> Result<(Json, Cost), String> {
+    let spend = |load: &[&str]| -> Result<(String, Cost), String> {
+        let (cpu, before) = (cpu_seconds(up.id()), counters(gateway)?);
+        let told = call(load)?;
+        let (cpu_seconds, after) = (cpu_seconds(up.id()) - cpu, counters(gateway)?);
+        let spent = |name: &str| after.get(name).unwrap_or(&0.0) - before.get(name).unwrap_or(&0.0);
+        Ok((told, Cost { cpu_seconds, statements: spent("store_statements"), fsyncs: spent("store_commits") }))
+    };
+    let (_, idle) = spend(nothing)?;
+    let (told, all) = spend(load)?;
+    let cost = Cost {
+        cpu_seconds: all.cpu_seconds - idle.cpu_seconds,
+        statements: all.statements - idle.statements,
+        fsyncs: all.fsyncs - idle.fsyncs,
+    };
+    Ok((serde_json::from_str(&told).map_err(|error| error.to_string())?, cost))
 }
 
 /// The release build, wherever that is put.

@@ -32,7 +32,8 @@ pub fn grow(folder: &Path, copies: u64, newest_millis: u64) -> Result<u64, Strin
 fn grow_store(connection: &Connection, copies: u64, newest_millis: u64) -> Result<u64, rusqlite::Error> {
     // If this dies half-way the folder is thrown away, so nothing is kept safe.
     connection.execute_batch("PRAGMA synchronous = OFF; PRAGMA cache_size = -1000000; PRAGMA temp_store = MEMORY; BEGIN")?;
-    let mut tables = connection.prepare("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name")?;
+    let mut tables =
+        connection.prepare("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name")?;
     let tables: Vec<String> = tables.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
     let mut rows = 0;
     for table in tables.iter().filter(|table| !APART.contains(&table.as_str()) && !table.ends_with("_idempotency")) {

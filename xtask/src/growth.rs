@@ -40,13 +40,23 @@ pub fn run(many: u64) -> Result<(), String> {
         let cost = [cost(&few, run)?, cost(&large, run)?];
         println!(
             "| run {run}: CPU of the system per order, among {FEW} and among {many} | {:.2} and {:.2} ms: {:.2} ×; {:.0} and {:.0} statements; {} and {} MB resident |",
-            cost[0].millis, cost[1].millis, cost[1].millis / cost[0].millis, cost[0].statements, cost[1].statements, cost[0].megabytes, cost[1].megabytes
+            cost[0].millis,
+            cost[1].millis,
+            cost[1].millis / cost[0].millis,
+            cost[0].statements,
+            cost[1].statements,
+            cost[0].megabytes,
+            cost[1].megabytes
         );
     }
     let mut starts = (0..KILLS).map(|_| start_after_kill(&large)).collect::<Result<Vec<_>, _>>()?;
     for (what, at) in [("ready", 0), ("first checkout answered", 1)] {
         starts.sort_by(|one, other| one[at].total_cmp(&other[at]));
-        println!("| {what} after a kill under load, from the start of the process, {KILLS} times | p50 {:.2} s, most {:.2} s |", starts[KILLS / 2][at], starts[KILLS - 1][at]);
+        println!(
+            "| {what} after a kill under load, from the start of the process, {KILLS} times | p50 {:.2} s, most {:.2} s |",
+            starts[KILLS / 2][at],
+            starts[KILLS - 1][at]
+        );
     }
     std::fs::remove_dir_all(&folder).map_err(|error| error.to_string())
 }
@@ -191,13 +201,15 @@ fn copy(from: &Path, to: &Path) -> Result<(), String> {
     for entry in walkdir::WalkDir::new(from).min_depth(1) {
         let entry = entry.map_err(|error| error.to_string())?;
         let target: PathBuf = to.join(entry.path().strip_prefix(from).map_err(|error| error.to_string())?);
-        let copied = if entry.file_type().is_dir() { std::fs::create_dir_all(&target) } else { std::fs::copy(entry.path(), &target).map(drop) };
+        let copied =
+            if entry.file_type().is_dir() { std::fs::create_dir_all(&target) } else { std::fs::copy(entry.path(), &target).map(drop) };
         copied.map_err(|error| format!("{}: {error}", target.display()))?;
     }
     Ok(())
 }
 
 fn megabytes(folder: &Path) -> u64 {
-    let sizes = walkdir::WalkDir::new(folder).into_iter().flatten().filter_map(|entry| entry.metadata().ok()).filter(std::fs::Metadata::is_file);
+    let sizes =
+        walkdir::WalkDir::new(folder).into_iter().flatten().filter_map(|entry| entry.metadata().ok()).filter(std::fs::Metadata::is_file);
     sizes.map(|file| file.len()).sum::<u64>() / 1_000_000
 }

@@ -46,6 +46,21 @@ async fn a_buyer_ends_with_an_order_that_is_ready() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_cart_that_is_filled_beforehand_is_no_part_of_the_time() {
+    let clock = Clock::simulated();
+    let system = Scripted::new(clock);
+    system.set(|mood| mood.latency = Duration::from_millis(4));
+    let journey = Journey { shop: &system, clock, patience: Duration::from_secs(60) };
+    let outcome = journey.checkout_after(&buyer(|_| ()), clock.sleep(Duration::from_secs(3))).await;
+    assert_eq!(outcome.ending.label(), "FULFILLED_READY");
+    assert_eq!(steps(&outcome), [Step::Checkout, Step::ReadOrder]);
+    assert_eq!((outcome.answered_micros, outcome.settled_micros), (Some(4_000), Some(8_000)));
+    system.set(|mood| mood.refuses = Some(("/carts".into(), 409, "price-changed".into())));
+    let never = std::future::pending();
+    assert_eq!(journey.checkout_after(&buyer(|_| ()), never).await.ending.label(), "REFUSED", "who has no cart does not wait for the sale");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_declined_card_is_told_with_its_reason() {
     let clock = Clock::simulated();
     let system = Scripted::new(clock);

@@ -214,7 +214,10 @@ mod tests {
             for durability in [Durability::Power, Durability::Process] {
                 let error = Disk::open(folder.path(), durability).map(drop).unwrap_err();
                 let cause = std::error::Error::source(&error).unwrap().to_string();
-                assert!(cause.contains("the commit at byte") && cause.contains(&journal.display().to_string()), "{commit}, {byte}: {cause}");
+                assert!(
+                    cause.contains("the commit at byte") && cause.contains(&journal.display().to_string()),
+                    "{commit}, {byte}: {cause}"
+                );
             }
             assert_eq!(std::fs::read(&journal).unwrap(), bytes, "nothing is touched");
         }
