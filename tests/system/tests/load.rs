@@ -1,5 +1,6 @@
 //! The workloads over the real services in a simulated world: a flash sale sells what there is and the books agree, its counters count where the
 //! services are made to oversell, and a market leaves every invariant standing.
+#![expect(clippy::expect_used, reason = "what a test cannot go on without is a failed test")]
 
 use std::{sync::Arc, time::Duration};
 

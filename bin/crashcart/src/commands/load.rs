@@ -76,14 +76,14 @@ const EXAMPLES: &str = "Example:
   crashcart load --workload sale                     1,000 want one of 100 units, all at once
   crashcart load --workload market --choice zipf     buyers and sellers on the same products
 
-sale: what was sold, and that nothing is sold twice, confirmed without money, paid for nothing or lost,
-is read from the audit exports of the system; 0 when just the units there were are sold and all four
-counters are 0, else 1.
+sale: what was sold, and that nothing is sold twice, confirmed without money, paid for nothing
+or lost, is read from the audit exports of the system; 0 when just the units there were are sold
+and all four counters are 0, else 1.
 
-market: the mix of the Online Marketplace benchmark, 30 checkouts to 5 looks at a seller's dashboard, 3
-updates of a price and 2 of a product. Its 60 updates of deliveries are left out: no service delivers
-yet. No service knows sellers either: a dashboard is a search for the seller's ten products, with the
-price and the stock (on hand, held, sold) of each.";
+market: the mix of the Online Marketplace benchmark, 30 checkouts to 5 looks at a seller's
+dashboard, 3 updates of a price and 2 of a product. Its 60 updates of deliveries are left out: no
+service delivers yet. No service knows sellers either: a dashboard is a search for the seller's
+ten products, with the price and the stock (on hand, held, sold) of each.";
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 enum Workload {
