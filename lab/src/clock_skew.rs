@@ -97,7 +97,7 @@ fn named(figures: &Figures) -> Vec<Figure> {
 }
 
 /// Whether a clock is behind. The run has that and its own rung; its twins have the one or the other taken away, or both.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cell {
     skewed: bool,
 }

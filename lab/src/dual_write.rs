@@ -93,7 +93,7 @@ fn named(figures: &Figures) -> Vec<Figure> {
 }
 
 /// Whether there is an outage. The run has that and its own rung; its twins have the one or the other taken away, or both.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cell {
     outage: bool,
 }

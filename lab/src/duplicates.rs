@@ -100,7 +100,7 @@ fn named(figures: &Figures) -> Vec<Figure> {
 }
 
 /// Whether messages come twice and out of turn. The run has that and its own rung; its twins have the one or the other taken away, or both.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cell {
     disturbed: bool,
 }

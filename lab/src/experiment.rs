@@ -49,7 +49,12 @@ pub struct Trial<C> {
     pub cell: C,
 }
 
-impl<C: Copy> Trial<C> {
+impl<C: Copy + PartialEq> Trial<C> {
+    /// Whether both are the same thing done: then in a simulated world both come to the same.
+    fn is(&self, other: &Self) -> bool {
+        self.rung.name == other.rung.name && self.cell == other.cell
+    }
+
     /// The run with the condition on its rung, and its twins: the same rung without; and, for a rung below the remedied one, that with and without.
     #[must_use]
     pub fn two_by_two(ladder: &'static [Rung], rung: &'static Rung, with: C, without: C) -> Vec<Self> {
@@ -77,7 +82,7 @@ pub trait Measured: Clone + std::fmt::Debug + Send {
 /// What a scenario has of its own, drawn from knobs and seed: who comes, under which conditions, what is measured of it and what must come out.
 pub trait Experiment: Sized + Send + Sync {
     /// Which of the conditions there are.
-    type Cell: Copy + std::fmt::Debug + Send + Sync;
+    type Cell: Copy + PartialEq + std::fmt::Debug + Send + Sync;
     type Measured: Measured;
     /// What the damage is called after a number: `3 oversold`.
     const DAMAGE: &'static str;
@@ -182,22 +187,36 @@ fn trials<E: Experiment>(experiment: &E, request: &Request, rung: &'static Rung,
     trials
 }
 
-/// Runs it in fresh simulated worlds.
+/// Every trial of the rungs that are asked for, each once.
+fn worlds<E: Experiment>(experiment: &E, request: &Request) -> Vec<Trial<E::Cell>> {
+    let mut worlds: Vec<Trial<E::Cell>> = Vec::new();
+    for trial in request.rungs.iter().flat_map(|rung| trials(experiment, request, rung, ClockKind::Simulated)) {
+        if !worlds.iter().any(|world| world.is(&trial)) {
+            worlds.push(trial);
+        }
+    }
+    worlds
+}
+
+/// Runs it in fresh simulated worlds. What comes of a trial is a matter of the seed alone, so one that several rungs ask for (mostly the
+/// remedied rung, which is a twin of those below it) is played once.
 pub fn simulate<E: Experiment>(simulation: &Simulation, request: &Request) -> Result<Run, LabError> {
     let clock = ClockKind::Simulated;
     let experiment = E::of(request)?;
-    let jobs: Vec<Trial<E::Cell>> = request.rungs.iter().flat_map(|rung| trials(&experiment, request, rung, clock)).collect();
+    let jobs = worlds(&experiment, request);
     let played = simulation::on_threads(request.threads, &jobs, |trial| -> Result<Witnessed<E::Measured>, LabError> {
         let settings = experiment.settings(trial)?;
         simulation.run(request.seed, &settings, async |target| Ok(play::play(target, &experiment, request, trial, SKU).await?.0))?
     });
-    let mut played = played.into_iter().map(|one| one.unwrap_or(Err(SimulationError::Lost.into())));
+    let played: Vec<Witnessed<E::Measured>> =
+        played.into_iter().map(|one| one.unwrap_or(Err(SimulationError::Lost.into()))).collect::<Result<_, _>>()?;
+    let witnessed_of = |trial: Trial<E::Cell>| {
+        let found = jobs.iter().zip(&played).find(|(job, _)| job.is(&trial));
+        found.map(|(_, one)| (trial, one.clone())).ok_or(SimulationError::Lost)
+    };
     let (mut rungs, mut lasted) = (Vec::new(), Duration::ZERO);
     for rung in &request.rungs {
-        let mut witnessed = Vec::new();
-        for trial in trials(&experiment, request, rung, clock) {
-            witnessed.push((trial, played.next().unwrap_or(Err(SimulationError::Lost.into()))?));
-        }
+        let witnessed = trials(&experiment, request, rung, clock).into_iter().map(witnessed_of).collect::<Result<Vec<_>, _>>()?;
         lasted = witnessed.first().map_or(lasted, |(_, run)| lasted.max(run.ended.since(run.began)));
         rungs.push(conclude(&experiment, request, clock, rung, witnessed)?);
     }
@@ -328,4 +347,22 @@ pub(crate) fn differences<E: Experiment>(experiment: &E, clock: ClockKind, figur
         }
     }
     wrong
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{oversell::Oversell, scenario::find, silence::Silence};
+
+    #[test]
+    fn a_world_that_several_rungs_ask_for_is_played_once() {
+        fn asked_and_played<E: Experiment>(request: &Request) -> (usize, usize) {
+            let experiment = E::of(request).unwrap();
+            let asked = request.rungs.iter().map(|rung| trials(&experiment, request, rung, ClockKind::Simulated).len()).sum();
+            (asked, worlds(&experiment, request).len())
+        }
+        let request = |name| Request::new(find(name).unwrap(), 1);
+        assert_eq!(asked_and_played::<Silence>(&request("psp-timeout")), (14, 8), "each rung with and without");
+        assert_eq!(asked_and_played::<Oversell>(&request("oversell")), (20, 20), "no twin of a rung is another rung's");
+    }
 }

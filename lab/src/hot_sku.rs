@@ -94,7 +94,7 @@ fn named(figures: &Figures) -> Vec<Figure> {
 }
 
 /// Whether commits are slow. The run has that and its own rung; its twins have the one or the other taken away, or both.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cell {
     slow: bool,
 }

@@ -107,7 +107,7 @@ fn named(figures: &Figures) -> Vec<Figure> {
 }
 
 /// Whether records are corrupted. The run has that and its own rung; its twins have the one or the other taken away, or both.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cell {
     corrupt: bool,
 }
