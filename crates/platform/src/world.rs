@@ -92,7 +92,7 @@ struct Standing {
     manifest: &'static Manifest,
     db: Db,
     outbox_bell: Arc<Notify>,
-    openapi: Option<OpenApi>,
+    openapi: Option<Arc<OpenApi>>,
     audit: Vec<Collection>,
     instances: BTreeMap<u32, Instance>,
     /// How often each instance was started.
@@ -254,7 +254,7 @@ impl World {
 
     #[must_use]
     pub fn openapi(&self, service: &str) -> Option<OpenApi> {
-        self.services().get(service).and_then(|standing| standing.openapi.clone())
+        self.services().get(service).and_then(|standing| standing.openapi.as_deref().cloned())
     }
 
     /// Every collection of this name, over all services.

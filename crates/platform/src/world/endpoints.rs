@@ -1,6 +1,9 @@
 //! The endpoints that every service has: health, readiness, metrics, and its own documentation.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, LazyLock},
+};
 
 use axum::{
     Json, Router,
@@ -35,9 +38,10 @@ pub(super) fn describe(mut openapi: OpenApi, manifest: &Manifest) -> OpenApi {
     openapi
 }
 
-pub(super) fn add(router: Router, world: &World, manifest: &'static Manifest, db: Db, tasks: Tasks, openapi: &OpenApi) -> Router {
+pub(super) fn add(router: Router, world: &World, manifest: &'static Manifest, db: Db, tasks: Tasks, openapi: Arc<OpenApi>) -> Router {
     let (name, world, bus) = (manifest.name, world.clone(), world.bus().clone());
-    let document = openapi.to_pretty_json().unwrap_or_default();
+    // Printed when somebody asks for it: in most worlds nobody does, and there are thousands of worlds.
+    let document = Arc::new(LazyLock::new(move || openapi.to_pretty_json().unwrap_or_default()));
     let ready = move || {
         let (db, tasks, bus) = (db.clone(), tasks.clone(), bus.clone());
         async move {
@@ -74,7 +78,10 @@ pub(super) fn add(router: Router, world: &World, manifest: &'static Manifest, db
                 ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], world.metrics_text(Some(name)))
             }),
         )
-        .route("/openapi.json", get(move || async move { ([(header::CONTENT_TYPE, "application/json")], document) }))
+        .route(
+            "/openapi.json",
+            get(move || async move { ([(header::CONTENT_TYPE, "application/json")], LazyLock::force(&document).clone()) }),
+        )
         .route("/docs", get(|| async { Redirect::permanent("/docs/") }))
         .route("/docs/", get(move || async move { page("index.html") }))
         .route("/docs/{file}", get(move |Path(file): Path<String>| async move { page(&file) }))

@@ -71,8 +71,8 @@ impl World {
         };
         let service = (manifest.build)(env).await?;
         let (router, openapi) = service.router.split_for_parts();
-        let openapi = endpoints::describe(openapi, manifest);
-        let router = endpoints::add(router, self, manifest, db.clone(), tasks.clone(), &openapi);
+        let openapi = Arc::new(endpoints::describe(openapi, manifest));
+        let router = endpoints::add(router, self, manifest, db.clone(), tasks.clone(), openapi.clone());
         let router = layer::frame(
             router,
             Frame {
