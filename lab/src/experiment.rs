@@ -187,17 +187,23 @@ fn trials<E: Experiment>(experiment: &E, request: &Request, rung: &'static Rung,
     trials
 }
 
+/// Every trial of the rungs that are asked for, each once.
+fn worlds<E: Experiment>(experiment: &E, request: &Request) -> Vec<Trial<E::Cell>> {
+    let mut worlds: Vec<Trial<E::Cell>> = Vec::new();
+    for trial in request.rungs.iter().flat_map(|rung| trials(experiment, request, rung, ClockKind::Simulated)) {
+        if !worlds.iter().any(|world| world.is(&trial)) {
+            worlds.push(trial);
+        }
+    }
+    worlds
+}
+
 /// Runs it in fresh simulated worlds. What comes of a trial is a matter of the seed alone, so one that several rungs ask for (mostly the
 /// remedied rung, which is a twin of those below it) is played once.
 pub fn simulate<E: Experiment>(simulation: &Simulation, request: &Request) -> Result<Run, LabError> {
     let clock = ClockKind::Simulated;
     let experiment = E::of(request)?;
-    let mut jobs: Vec<Trial<E::Cell>> = Vec::new();
-    for trial in request.rungs.iter().flat_map(|rung| trials(&experiment, request, rung, clock)) {
-        if !jobs.iter().any(|job| job.is(&trial)) {
-            jobs.push(trial);
-        }
-    }
+    let jobs = worlds(&experiment, request);
     let played = simulation::on_threads(request.threads, &jobs, |trial| -> Result<Witnessed<E::Measured>, LabError> {
         let settings = experiment.settings(trial)?;
         simulation.run(request.seed, &settings, async |target| Ok(play::play(target, &experiment, request, trial, SKU).await?.0))?
@@ -341,4 +347,22 @@ pub(crate) fn differences<E: Experiment>(experiment: &E, clock: ClockKind, figur
         }
     }
     wrong
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{oversell::Oversell, scenario::find, silence::Silence};
+
+    #[test]
+    fn a_world_that_several_rungs_ask_for_is_played_once() {
+        fn asked_and_played<E: Experiment>(request: &Request) -> (usize, usize) {
+            let experiment = E::of(request).unwrap();
+            let asked = request.rungs.iter().map(|rung| trials(&experiment, request, rung, ClockKind::Simulated).len()).sum();
+            (asked, worlds(&experiment, request).len())
+        }
+        let request = |name| Request::new(find(name).unwrap(), 1);
+        assert_eq!(asked_and_played::<Silence>(&request("psp-timeout")), (14, 8), "each rung with and without");
+        assert_eq!(asked_and_played::<Oversell>(&request("oversell")), (20, 20), "no twin of a rung is another rung's");
+    }
 }
