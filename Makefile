@@ -48,7 +48,7 @@ fuzz: ## ten minutes of each fuzz target (nightly, cargo-fuzz); FUZZ_SECONDS=60 
 		mkdir -p fuzz/found/$$target && cargo +nightly fuzz run -s none --codegen-units 16 $$target fuzz/found/$$target fuzz/corpus/$$target -- \
 			-max_total_time=$${FUZZ_SECONDS:-600} -max_len=4096 -timeout=20 -rss_limit_mb=2048 || exit 1; done
 
-lab-statistics: ## 500 seeds of every scenario against its reference model; LAB_SMALL_SEEDS=100 for less, LAB_SEEDS=20 for more with the default knobs
+lab-statistics: ## 500 seeds of every scenario against its model; LAB_SMALL_SEEDS=100 for less
 	cargo test --release --locked -p crashcart --test statistics -- --ignored --nocapture
 
 contract: ## generated requests over every API document (schemathesis; ten minutes at most)

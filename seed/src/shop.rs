@@ -180,7 +180,7 @@ impl Shop for HttpShop {
         if let Some(body) = call.body {
             request = request.json(&body);
         }
-        let unreachable = |error: reqwest::Error| Unreachable(with_causes(&error));
+        let unreachable = |error: reqwest::Error| Unreachable(platform::with_causes(&error));
         let response = request.send().await.map_err(unreachable)?;
         let (status, headers) = (response.status(), response.headers().clone());
         let bytes = response.bytes().await.map_err(unreachable)?;
@@ -191,17 +191,6 @@ impl Shop for HttpShop {
         };
         Ok(Answer { status, headers, body })
     }
-}
-
-/// The client's own text says that something failed; what failed stands in its causes.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }
 
 /// A shop whose passing troubles (no connection, 429, 502, 503) are waited out: for work that must get through. Load must not use it, or

@@ -3,17 +3,16 @@
 //! are grown from there ([`crate::grow`]).
 
 use std::{
-    io::{BufRead, BufReader, Read, Write},
+    io::{Read, Write},
     net::TcpStream,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
 };
 
 use serde_json::{Value as Json, json};
 
 use crate::{
-    bench::{binary, counters, cpu_seconds, now, resident_mb, stop},
     grow::grow,
+    system::{System, now},
 };
 
 /// How many orders the smaller of the two shops has.
@@ -37,7 +36,7 @@ pub fn run(many: u64) -> Result<(), String> {
         println!("| {orders} orders | {rows} rows more in {:.0} s; {} MB of stores |", now() - began, megabytes(shop));
     }
     for run in 1..=RUNS {
-        let cost = [cost(&few, run)?, cost(&large, run)?];
+        let cost = [measure(&few, run)?, measure(&large, run)?];
         println!(
             "| run {run}: CPU of the system per order, among {FEW} and among {many} | {:.2} and {:.2} ms: {:.2} ×; {:.0} and {:.0} statements; {} and {} MB resident |",
             cost[0].millis,
@@ -63,101 +62,54 @@ pub fn run(many: u64) -> Result<(), String> {
 
 /// A shop that has sold for a while and rests; every invariant holds. Says how many orders it has.
 fn sell(data: &Path) -> Result<u64, String> {
-    let mut system = System::start(data)?;
-    crashcart(&["seed"], data)?;
-    load(data, 0, SECONDS)?;
-    crashcart(&["verify"], data).map_err(|error| format!("an invariant is broken, so there is no result: {error}"))?;
-    stop(&mut system.process);
+    let system = System::start(data)?;
+    system.report(&["seed"])?;
+    system.report(&["load", "--shoppers", "32", "--seconds", &SECONDS.to_string(), "--bench"])?;
+    system.verify()?;
+    system.stop();
     let orders = rusqlite::Connection::open(data.join("order.db"))
         .and_then(|store| store.query_row("SELECT count(*) FROM orders", [], |row| row.get::<_, i64>(0)))
         .map_err(|error| error.to_string())?;
     u64::try_from(orders).ok().filter(|orders| *orders > 0).ok_or_else(|| "nothing was sold".to_owned())
 }
 
-struct Cost {
+struct Measured {
     /// Of CPU, both kinds, for an order.
     millis: f64,
     statements: f64,
     megabytes: u64,
 }
 
-fn cost(data: &Path, seed: u64) -> Result<Cost, String> {
-    let mut system = System::start(data)?;
-    // The load finds its people first; what that costs is not the checkouts'.
-    load(data, 0, 1)?;
-    let (cpu, before) = (cpu_seconds(system.process.id()), counters(&system.gateway)?);
-    let report = load(data, seed, SECONDS)?;
-    let (cpu, after) = (cpu_seconds(system.process.id()) - cpu, counters(&system.gateway)?);
+fn measure(data: &Path, run: u64) -> Result<Measured, String> {
+    let system = System::start(data)?;
+    let (seconds, seed) = (SECONDS.to_string(), run.to_string());
+    let (report, cost) = system.cost(
+        &["load", "--shoppers", "32", "--seconds", &seconds, "--bench", "--seed", &seed],
+        &["load", "--shoppers", "1", "--seconds", "0", "--bench"],
+    )?;
     let orders = report["orders"].as_f64().unwrap_or(0.0).max(1.0);
-    let statements = after.get("store_statements").unwrap_or(&0.0) - before.get("store_statements").unwrap_or(&0.0);
-    let cost = Cost { millis: cpu * 1_000.0 / orders, statements: statements / orders, megabytes: resident_mb(system.process.id()) };
-    stop(&mut system.process);
-    Ok(cost)
+    let measured =
+        Measured { millis: cost.cpu_seconds * 1_000.0 / orders, statements: cost.statements / orders, megabytes: system.resident_mb() };
+    system.stop();
+    Ok(measured)
 }
 
 /// Kills a system that takes orders, starts it again, and says after how many seconds it was ready and had answered a checkout.
 fn start_after_kill(data: &Path) -> Result<[f64; 2], String> {
-    let mut system = System::start(data)?;
-    let mut buyers = Command::new(binary())
-        .args(["load", "--shoppers", "8", "--seconds", "60", "--bench", "--data"])
-        .arg(data)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .map_err(|error| error.to_string())?;
+    let system = System::start(data)?;
+    let mut buyers = system.begin(&["load", "--shoppers", "8", "--seconds", "60", "--bench"])?;
     let sku = sku(data)?;
     // The twentieth order of somebody in particular: the others are well under way by then.
     for _ in 0..20 {
         checkout(&system.gateway, &sku)?;
     }
-    drop((system.process.kill(), system.process.wait()));
+    system.kill();
     drop((buyers.kill(), buyers.wait()));
-    let mut system = System::start(data)?;
+    let system = System::start(data)?;
     checkout(&system.gateway, &sku)?;
     let times = [system.ready, now() - system.began];
-    stop(&mut system.process);
+    system.stop();
     Ok(times)
-}
-
-/// A running system.
-struct System {
-    process: Child,
-    gateway: String,
-    began: f64,
-    /// In seconds after it began.
-    ready: f64,
-}
-
-impl System {
-    fn start(data: &Path) -> Result<Self, String> {
-        let began = now();
-        let mut process = Command::new(binary())
-            .args(["up", "--port", "0", "--json", "--data"])
-            .arg(data)
-            .env("CRASHCART_LOGS__LEVEL", "error")
-            .stdout(Stdio::piped())
-            .spawn()
-            .map_err(|error| format!("{}: {error}; build it first (`cargo build --release`)", binary().display()))?;
-        let mut line = String::new();
-        if let Some(out) = process.stdout.as_mut() {
-            BufReader::new(out).read_line(&mut line).map_err(|error| error.to_string())?;
-        }
-        let addresses: Json = serde_json::from_str(&line).map_err(|error| format!("{error}: {line}"))?;
-        let gateway = addresses["gateway"].as_str().unwrap_or_default().trim_start_matches("http://").to_owned();
-        Ok(Self { process, gateway, began, ready: now() - began })
-    }
-}
-
-fn load(data: &Path, seed: u64, seconds: u64) -> Result<Json, String> {
-    let (seed, seconds) = (seed.to_string(), seconds.to_string());
-    let text = crashcart(&["load", "--shoppers", "32", "--seconds", &seconds, "--bench", "--seed", &seed], data)?;
-    serde_json::from_str(&text).map_err(|error| error.to_string())
-}
-
-fn crashcart(args: &[&str], data: &Path) -> Result<String, String> {
-    let output = Command::new(binary()).args(args).arg("--json").arg("--data").arg(data).output().map_err(|error| error.to_string())?;
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    if output.status.success() { Ok(text) } else { Err(format!("{args:?}: {}{text}", String::from_utf8_lossy(&output.stderr))) }
 }
 
 /// Something that was sold before.

@@ -5,6 +5,7 @@ mod bench;
 mod engines;
 mod grow;
 mod growth;
+mod system;
 mod tidy;
 
 use std::process::ExitCode;

@@ -8,6 +8,7 @@ pub mod auth;
 pub mod blob;
 pub mod bus;
 pub mod cache;
+mod causes;
 pub mod chance;
 pub mod client;
 pub mod clock;
@@ -29,6 +30,7 @@ pub mod telemetry;
 pub mod testing;
 pub mod world;
 
+pub use causes::with_causes;
 pub use chance::Chance;
 pub use clock::Clock;
 pub use ids::Ids;

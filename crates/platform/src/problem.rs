@@ -2,8 +2,6 @@
 //! stable slug, declared once where the rule lives and listed in its service's manifest; `docs/errors.md` has a paragraph for each, and
 //! a test compares the two. What the caller reads never shows SQL, a path or a stack; that goes to the log, once, where it is handled.
 
-use std::borrow::Cow;
-
 use axum::{
     body::Body,
     response::{IntoResponse, Response},
@@ -199,13 +197,7 @@ impl Problem {
     /// A mistake of ours: logged here, once; the caller learns only that it was ours.
     #[must_use]
     pub fn internal(error: &dyn std::error::Error) -> Self {
-        let mut causes = Cow::Borrowed("");
-        let mut source = error.source();
-        while let Some(cause) = source {
-            causes = Cow::Owned(format!("{causes}: {cause}"));
-            source = cause.source();
-        }
-        tracing::error!(error = %error, %causes, "a request failed on our side");
+        tracing::error!(error = %crate::with_causes(error), "a request failed on our side");
         Self::new(&kinds::INTERNAL)
     }
 }

@@ -108,7 +108,7 @@ struct Instance {
 
 /// Why a world or a service in it did not start.
 #[derive(Debug, thiserror::Error)]
-#[error("{service} cannot start: {source}")]
+#[error("{service} cannot start: {}", crate::with_causes(source))]
 pub struct StartError {
     pub service: &'static str,
     #[source]

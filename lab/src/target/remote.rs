@@ -68,21 +68,11 @@ impl Remote {
         if let Some(body) = &asked.body {
             request = request.json(body);
         }
-        let lost = |error: reqwest::Error| TargetError::Unreachable { request: name.clone(), reason: with_causes(&error) };
+        let lost = |error: reqwest::Error| TargetError::Unreachable { request: name.clone(), reason: platform::with_causes(&error) };
         let response = request.send().await.map_err(lost)?;
         let (status, headers) = (response.status(), response.headers().clone());
         Ok(Reply { status, headers, body: response.bytes().await.map_err(lost)? })
     }
-}
-
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text = format!("{text}: {inner}");
-        cause = inner.source();
-    }
-    text
 }
 
 impl Target for Remote {

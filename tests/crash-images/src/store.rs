@@ -62,13 +62,6 @@ fn faults() -> Faults {
     Faults::new(clock(), Chance::seeded(1))
 }
 
-/// An error with its causes.
 fn told(error: impl std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
+    platform::with_causes(&error)
 }

@@ -213,7 +213,7 @@ mod tests {
             std::fs::write(&journal, &bytes).unwrap();
             for durability in [Durability::Power, Durability::Process] {
                 let error = Disk::open(folder.path(), durability).map(drop).unwrap_err();
-                let cause = std::error::Error::source(&error).unwrap().to_string();
+                let cause = crate::with_causes(&error);
                 assert!(
                     cause.contains("the commit at byte") && cause.contains(&journal.display().to_string()),
                     "{commit}, {byte}: {cause}"

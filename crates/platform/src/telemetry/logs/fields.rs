@@ -1,6 +1,6 @@
 //! The fields of one event or span, masked as they come in, so that nothing unmasked is ever kept.
 
-use std::fmt::{self, Write};
+use std::fmt;
 
 use tracing::field::{Field, Visit};
 
@@ -121,13 +121,7 @@ impl Visit for Fields {
 
     /// With its causes, which are what the reader wants.
     fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
-        let mut text = value.to_string();
-        let mut cause = value.source();
-        while let Some(error) = cause {
-            let _ = write!(text, ": {error}");
-            cause = error.source();
-        }
-        self.put_text(field.name(), &text);
+        self.put_text(field.name(), &crate::with_causes(value));
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
