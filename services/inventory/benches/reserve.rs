@@ -1,5 +1,6 @@
 //! What the service does on disk with power durability: 64 callers at once, each holding one unit of a stock for a new order, over the
-//! service's own router (its layer, JSON, idempotency key, outbox and relay included; no socket). One hot SKU, then a thousand of them.
+//! service's own router (its layer, JSON, idempotency key, outbox and relay included; no socket). One hot SKU, then a thousand of them; at the
+//! end every unit is counted.
 //! `cargo bench -p inventory --bench reserve` prints the figures; the files lie in the system's folder for temporary files.
 #![expect(clippy::print_stdout, reason = "a measure prints its figures")]
 
@@ -14,6 +15,8 @@ use std::{
 
 use axum::{Router, body::Body};
 use http::{Request, StatusCode};
+use http_body_util::BodyExt;
+use inventory_api::Stock;
 use platform::{
     Tasks,
     settings::{DEFAULTS, Settings},
@@ -63,7 +66,7 @@ async fn measure(skus: u64, length: Duration) -> Result<(), Fault> {
             let mut own = Vec::new();
             loop {
                 let (number, sent) = (next.fetch_add(1, Ordering::Relaxed), clock.now());
-                let order = OrderId(Uuid::from_u128((u128::from(number) << 64) | (7 << 76)));
+                let order = OrderId(Uuid::from_u128((7 << 76) | (2 << 62) | u128::from(number)));
                 let body = format!(r#"{{"orderId":"{order}","items":[{{"sku":"SKU-{}","quantity":1}}]}}"#, number % skus);
                 let status = post(&router, "reserve", &body, "k", number).await.map_err(|error| error.to_string())?;
                 if status != StatusCode::CREATED {
@@ -95,8 +98,14 @@ async fn measure(skus: u64, length: Duration) -> Result<(), Fault> {
         per(db.counters().statements.load(Ordering::Relaxed), statements),
         per(db.counters().commits.load(Ordering::Relaxed), commits),
     );
-    let stock = router.clone().oneshot(Request::get("/inventory/SKU-0").body(Body::empty())?).await?;
-    assert_eq!(stock.status(), StatusCode::OK);
+    let mut held = 0;
+    for number in 0..skus {
+        let answer = router.clone().oneshot(Request::get(format!("/inventory/SKU-{number}")).body(Body::empty())?).await?;
+        let stock: Stock = serde_json::from_slice(&answer.into_body().collect().await?.to_bytes())?;
+        assert!(stock.warehouses.iter().all(|shelf| shelf.available >= 0), "oversold: {stock:?}");
+        held += stock.warehouses.iter().map(|shelf| shelf.held).sum::<i64>();
+    }
+    assert_eq!(held, i64::try_from(count)?, "each reservation holds its unit");
     world.stop(Duration::from_secs(5)).await;
     Ok(())
 }
