@@ -1,7 +1,7 @@
 //! SQL for a service: one small door, [`Db`], behind which stands SQLite (later PostgreSQL and MySQL, behind the same door).
 //!
 //! `write` takes work that awaits nothing but its transaction. On SQLite such work never waits, so it can run in two ways: in the real
-//! world one writer thread runs whatever has queued up as savepoints of one shared commit, and one fsync answers them all; in the
+//! world one writer thread runs whatever has queued up in one shared commit, and one fsync answers them all; in the
 //! simulated world it runs inline, on the calling thread, and nothing else can run in between. `read` is one snapshot from its
 //! beginning to its end.
 //!
@@ -194,6 +194,8 @@ pub struct Tx<'c> {
     wakes: Wakes,
     /// Refused here and not by a pragma: changing one makes SQLite prepare every statement anew.
     reads_only: bool,
+    /// The engine counts changed rows; what a script does to the schema it does not count.
+    has_run_a_script: bool,
 }
 
 /// Whom a commit tells.
@@ -271,6 +273,7 @@ impl Tx<'_> {
     }
 
     fn run_script(&mut self, script: &str) -> Result<(), DbError> {
+        self.has_run_a_script = true;
         self.connection.execute_batch(script).map_err(|source| sqlite::error(script, source))
     }
 }

@@ -113,7 +113,7 @@ impl Background {
     }
 
     /// Steps until the set is asked to stop.
-    pub(crate) async fn run(self, service: &'static str, clock: Clock, tasks: Tasks) {
+    pub async fn run(self, service: &'static str, clock: Clock, tasks: Tasks) {
         let silent = Arc::new(Notify::new());
         let bell = self.bell.clone().unwrap_or(silent);
         while !tasks.is_stopping() {

@@ -243,3 +243,24 @@ async fn a_fresh_runner_takes_on_what_a_crash_left() {
     before.clock.sleep(Duration::from_secs(1)).await;
     assert_eq!(before.stored().await.state, State::Done);
 }
+
+/// Once the sweep has looked and waits, a minute of waiting is left of it.
+#[tokio::test(start_paused = true)]
+async fn what_is_new_is_swept_at_once() {
+    let stage = stage(Outside { waits_at: Some("pay"), ..Outside::default() }).await;
+    let (work, tasks, clock) = (stage.runner.background(), Tasks::new("test", stage.clock), stage.clock);
+    let own = tasks.clone();
+    tasks.supervise(work.name, move || work.clone().run("test", clock, own.clone()));
+    let (at_once, id) = (Duration::from_millis(1), stage.id);
+    clock.sleep(Duration::from_secs(1)).await;
+    assert_eq!((stage.stored().await.state, stage.effects()), (State::Forward, 1));
+    *stage.outside.open.lock().unwrap() = true;
+    let runner = stage.runner.clone();
+    stage.db.write(async move |tx: &mut Tx<'_>| runner.wake(tx, id).await).await.unwrap();
+    clock.sleep(at_once).await;
+    assert_eq!(stage.stored().await.state, State::Done);
+    let runner = stage.runner.clone();
+    stage.db.write(async move |tx: &mut Tx<'_>| runner.abort(tx, id, "changed my mind").await).await.unwrap();
+    clock.sleep(at_once).await;
+    assert_eq!((stage.stored().await.state, stage.effects()), (State::Unwound, 0));
+}

@@ -122,7 +122,8 @@ impl Disk {
         };
         keep_names(path).map_err(unusable)?;
         let durable = match durability {
-            Durability::Power => PersistMode::SyncAll,
+            // The bytes and where they are; nobody asks when the file was written to last.
+            Durability::Power => PersistMode::SyncData,
             Durability::Process => PersistMode::Buffer,
         };
         let (engine, failed) = (RwLock::new(Some(engine)), Mutex::new(Failed::None));

@@ -29,13 +29,33 @@ const STATEMENTS_KEPT: usize = 128;
 /// Of the work in a simulated world, one in so many is run twice, as after a serialization failure.
 const RERUN_ONE_IN: u32 = 64;
 
-type Job = Box<dyn FnOnce(&Connection, &Counters) -> Done + Send>;
+/// The work of one caller, and what became of it.
+trait Job: Send {
+    /// Runs the work in the transaction that is open.
+    fn attempt(&mut self, connection: &Connection, counters: &Counters) -> Attempt;
+    /// It cannot be kept, whatever it said; what it refused by itself stays refused.
+    fn spoil(&mut self, error: DbError);
+    fn is_kept(&self) -> bool;
+    /// Tells the caller, now that the fate of the commit is known.
+    fn tell(self: Box<Self>, commit: Result<(), DbError>);
+}
 
-/// What became of one job of a batch: told to its caller once the fate of the commit is known.
-struct Done {
-    /// Whether the work wants its changes kept.
-    kept: bool,
-    tell: Box<dyn FnOnce(Result<(), DbError>) + Send>,
+enum Attempt {
+    /// It wants its changes kept.
+    Kept,
+    /// It was refused before it had changed anything.
+    Refused,
+    /// It was refused, and what it changed until then must go.
+    Undo,
+}
+
+struct Work<F, T, E> {
+    work: F,
+    /// The writer works for many; what is written in this work (an event, a saga) is still part of the caller's trace.
+    context: telemetry::Context,
+    outcome: Option<Result<T, E>>,
+    wakes: Wakes,
+    reply: oneshot::Sender<Result<T, E>>,
 }
 
 #[derive(Clone, Debug)]
@@ -52,7 +72,7 @@ pub(super) struct Inline {
 
 #[derive(Debug)]
 pub(super) struct File {
-    jobs: mpsc::Sender<Job>,
+    jobs: mpsc::Sender<Box<dyn Job>>,
     readers: Mutex<Vec<Connection>>,
     free_readers: Semaphore,
     path: PathBuf,
@@ -109,10 +129,8 @@ impl Engine {
             }
             Self::File(file) => {
                 let (reply, answer) = oneshot::channel();
-                // The writer works for many; what is written in this work (an event, a saga) is still part of the caller's trace.
-                let context = telemetry::Context::current();
-                let job: Job = Box::new(move |connection, counters| context.enter(|| run_job(connection, counters, &work, reply)));
-                if file.jobs.send(job).await.is_err() {
+                let job = Work { work, context: telemetry::Context::current(), outcome: None, wakes: Wakes::default(), reply };
+                if file.jobs.send(Box::new(job)).await.is_err() {
                     return Err(DbError::Unavailable("its writer has ended".into()).into());
                 }
                 answer.await.unwrap_or_else(|_| Err(DbError::Unavailable("its writer has ended".into()).into()))
@@ -177,13 +195,13 @@ fn write_inline<T, E: From<DbError>>(
     }
     if again {
         run(connection, "BEGIN")?;
-        let mut tx = Tx { connection, counters, wakes: Wakes::default(), reads_only: false };
+        let mut tx = Tx { connection, counters, wakes: Wakes::default(), reads_only: false, has_run_a_script: false };
         let first = run_to_end(work(&mut tx));
         run(connection, "ROLLBACK")?;
         drop(first);
     }
     run(connection, "BEGIN")?;
-    let mut tx = Tx { connection, counters, wakes: Wakes::default(), reads_only: false };
+    let mut tx = Tx { connection, counters, wakes: Wakes::default(), reads_only: false, has_run_a_script: false };
     let answer = run_to_end(work(&mut tx));
     let wakes = std::mem::take(&mut tx.wakes);
     if answer.is_ok() {
@@ -202,7 +220,7 @@ fn snapshot<T, E: From<DbError>>(
     work: impl AsyncFnOnce(&mut Tx<'_>) -> Result<T, E>,
 ) -> Result<T, E> {
     run(connection, "BEGIN")?;
-    let mut tx = Tx { connection, counters, wakes: Wakes::default(), reads_only: true };
+    let mut tx = Tx { connection, counters, wakes: Wakes::default(), reads_only: true, has_run_a_script: false };
     let answer = run_to_end(work(&mut tx));
     // What the work was refused is the error, whatever comes of ending it.
     let ended = run(connection, "COMMIT");
@@ -216,76 +234,134 @@ fn recover_from_panic(connection: &Connection) -> Result<(), DbError> {
     if connection.is_autocommit() { Ok(()) } else { run(connection, "ROLLBACK") }
 }
 
-/// One job as a savepoint of the batch: its own failure undoes its own changes only.
-fn run_job<T, E>(
-    connection: &Connection,
-    counters: &Counters,
-    work: &impl AsyncFn(&mut Tx<'_>) -> Result<T, E>,
-    reply: oneshot::Sender<Result<T, E>>,
-) -> Done
+impl<F, T, E> Job for Work<F, T, E>
 where
-    T: Send + 'static,
-    E: From<DbError> + Send + 'static,
+    F: AsyncFn(&mut Tx<'_>) -> Result<T, E> + Send,
+    T: Send,
+    E: From<DbError> + Send,
 {
-    let mut wakes = Wakes::default();
-    let outcome = catch_unwind(AssertUnwindSafe(|| {
-        run(connection, "SAVEPOINT job")?;
-        let mut tx = Tx { connection, counters, wakes: Wakes::default(), reads_only: false };
-        let answer = run_to_end(work(&mut tx));
-        wakes = std::mem::take(&mut tx.wakes);
-        answer
-    }))
-    .unwrap_or_else(|_| Err(DbError::Panicked.into()));
-    // When the engine has rolled the whole transaction back (a full disk, say) there is no savepoint to end; the batch is lost.
-    let ended = if connection.is_autocommit() {
-        Err(DbError::Unavailable("the shared commit was rolled back".into()))
-    } else if outcome.is_ok() {
-        run(connection, "RELEASE job")
-    } else {
-        run(connection, "ROLLBACK TO job").and_then(|()| run(connection, "RELEASE job"))
-    };
-    let outcome = match ended {
-        Ok(()) => outcome,
-        Err(error) => outcome.and(Err(error.into())),
-    };
-    Done {
-        kept: outcome.is_ok(),
-        tell: Box::new(move |commit| {
-            let answer = match commit {
-                Ok(()) => outcome,
-                // What the work refused by itself stays refused; what it wanted kept is lost with the commit.
-                Err(error) => outcome.and(Err(error.into())),
-            };
-            if answer.is_ok() {
-                wakes.ring();
+    fn attempt(&mut self, connection: &Connection, counters: &Counters) -> Attempt {
+        let before = connection.total_changes();
+        // Of work that panics nobody knows what it did.
+        let (mut wakes, mut has_run_a_script) = (Wakes::default(), true);
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            let mut tx = Tx { connection, counters, wakes: Wakes::default(), reads_only: false, has_run_a_script: false };
+            let answer = self.context.clone().enter(|| run_to_end((self.work)(&mut tx)));
+            (wakes, has_run_a_script) = (tx.wakes, tx.has_run_a_script);
+            answer
+        }))
+        .unwrap_or_else(|_| Err(DbError::Panicked.into()));
+        self.wakes = wakes;
+        let is_kept = outcome.is_ok();
+        self.outcome = Some(outcome);
+        match (is_kept, has_run_a_script || connection.total_changes() != before) {
+            (true, _) => Attempt::Kept,
+            (false, true) => Attempt::Undo,
+            (false, false) => Attempt::Refused,
+        }
+    }
+
+    fn spoil(&mut self, error: DbError) {
+        if !matches!(self.outcome, Some(Err(_))) {
+            self.outcome = Some(Err(error.into()));
+        }
+    }
+
+    fn is_kept(&self) -> bool {
+        matches!(self.outcome, Some(Ok(_)))
+    }
+
+    fn tell(mut self: Box<Self>, commit: Result<(), DbError>) {
+        if let Err(error) = commit {
+            self.spoil(error);
+        }
+        if self.is_kept() {
+            self.wakes.ring();
+        }
+        // Without an answer its caller is told that the writer has ended.
+        if let Some(outcome) = self.outcome {
+            drop(self.reply.send(outcome));
+        }
+    }
+}
+
+/// What shares a commit.
+///
+/// Jobs run one after the other in the transaction as it is: what is refused has as a rule changed nothing by then, and a savepoint for each makes
+/// the engine copy every page once more. The first job that leaves changes behind which must go takes all of them back; then everything
+/// runs again, each job in a savepoint of its own.
+struct Batch<'c> {
+    connection: &'c Connection,
+    counters: &'c Counters,
+    jobs: Vec<Box<dyn Job>>,
+    has_savepoints: bool,
+}
+
+impl Batch<'_> {
+    /// Runs one more job. An error is that of the whole batch.
+    fn add(&mut self, mut job: Box<dyn Job>) -> Result<(), DbError> {
+        if self.has_savepoints {
+            run_apart(self.connection, self.counters, job.as_mut());
+            self.jobs.push(job);
+            return self.is_open();
+        }
+        let attempt = job.attempt(self.connection, self.counters);
+        self.jobs.push(job);
+        self.is_open()?;
+        if matches!(attempt, Attempt::Undo) {
+            run(self.connection, "ROLLBACK")?;
+            run(self.connection, "BEGIN IMMEDIATE")?;
+            // Alone, it has taken nothing of anybody else's back, and its answer stands.
+            if self.jobs.len() > 1 {
+                self.has_savepoints = true;
+                for job in &mut self.jobs {
+                    run_apart(self.connection, self.counters, job.as_mut());
+                    if self.connection.is_autocommit() {
+                        break;
+                    }
+                }
             }
-            drop(reply.send(answer));
-        }),
+        }
+        self.is_open()
+    }
+
+    /// A full disk, say, makes the engine roll the whole transaction back by itself.
+    fn is_open(&self) -> Result<(), DbError> {
+        if self.connection.is_autocommit() { Err(DbError::Unavailable("the shared commit was rolled back".into())) } else { Ok(()) }
+    }
+}
+
+/// One job as a savepoint of the batch: its own failure undoes its own changes only.
+fn run_apart(connection: &Connection, counters: &Counters, job: &mut dyn Job) {
+    let ended = run(connection, "SAVEPOINT job").and_then(|()| match job.attempt(connection, counters) {
+        _ if connection.is_autocommit() => Err(DbError::Unavailable("the shared commit was rolled back".into())),
+        Attempt::Kept => run(connection, "RELEASE job"),
+        Attempt::Refused | Attempt::Undo => run(connection, "ROLLBACK TO job").and_then(|()| run(connection, "RELEASE job")),
+    });
+    if let Err(error) = ended {
+        job.spoil(error);
     }
 }
 
 /// The writer's life: take what has queued up, run it in one transaction, commit, tell everybody.
-fn write_batches(connection: &Connection, mut queue: mpsc::Receiver<Job>, counters: &Counters) {
+fn write_batches(connection: &Connection, mut queue: mpsc::Receiver<Box<dyn Job>>, counters: &Counters) {
     while let Some(first) = queue.blocking_recv() {
-        let mut done = Vec::new();
+        let mut batch = Batch { connection, counters, jobs: Vec::new(), has_savepoints: false };
         let mut commit = run(connection, "BEGIN IMMEDIATE");
         let mut next = Some(first);
         while let Some(job) = next.take() {
             if commit.is_ok() {
-                done.push(job(connection, counters));
-                if connection.is_autocommit() {
-                    commit = Err(DbError::Unavailable("the shared commit was rolled back".into()));
-                }
+                commit = batch.add(job);
             } else {
                 // Not run at all: its caller is told that the writer is not there, and may try again.
                 drop(job);
             }
-            if done.len() < MAX_BATCH {
+            if batch.jobs.len() < MAX_BATCH {
                 next = queue.try_recv().ok();
             }
         }
         if commit.is_ok() {
-            commit = if done.iter().any(|job| job.kept) {
+            commit = if batch.jobs.iter().any(|job| job.is_kept()) {
                 counters.commits.fetch_add(1, Ordering::Relaxed);
                 run(connection, "COMMIT")
             } else {
@@ -296,8 +372,8 @@ fn write_batches(connection: &Connection, mut queue: mpsc::Receiver<Job>, counte
             // Nothing more can be done with a transaction that neither commits nor rolls back; the next BEGIN will say so.
             drop(run(connection, "ROLLBACK"));
         }
-        for job in done {
-            (job.tell)(match &commit {
+        for job in batch.jobs {
+            job.tell(match &commit {
                 Ok(()) => Ok(()),
                 Err(DbError::Full) => Err(DbError::Full),
                 Err(error) => Err(DbError::Unavailable(error.to_string())),

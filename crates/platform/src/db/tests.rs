@@ -103,6 +103,58 @@ async fn many_writes_share_a_commit_and_each_keeps_its_own_fate() {
     assert!(commits < 100, "400 writes took {commits} commits");
 }
 
+/// Jobs of one commit that are refused early, late, in a panic, or behind a change of the schema: nothing of them is there, and all of the others'.
+#[tokio::test]
+async fn what_a_refused_job_changed_is_taken_back_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let db = on_disk(&folder);
+    db.migrate(&migrations()).await.unwrap();
+    let before = db.counters().commits.load(Ordering::Relaxed);
+    let refused = || DbError::NoRow("on purpose".into());
+    for round in 0..8 {
+        // A round without a late refusal, one with a few, one where they are many.
+        let kind = |n: i64| match (round % 4, n % 16) {
+            (1, 3) | (2, 1 | 5 | 9) | (3, 2) => "late",
+            (2, 13) => "panic",
+            (3, 11) => "script",
+            (_, 7) => "early",
+            _ => "kept",
+        };
+        let job = async |n: i64| -> Result<(), DbError> {
+            let kind = kind(n);
+            db.write(async move |tx: &mut Tx<'_>| {
+                if kind == "early" {
+                    return Err(refused());
+                }
+                if kind == "script" {
+                    tx.run_script("CREATE TABLE refused (id INTEGER)")?;
+                    return Err(refused());
+                }
+                tx.execute("INSERT INTO notes (id, text) VALUES (?, ?)", values![round * 1_000 + n, kind]).await?;
+                match kind {
+                    "late" => Err(refused()),
+                    "panic" => panic!("on purpose"),
+                    _ => Ok(()),
+                }
+            })
+            .await
+        };
+        let answers = futures::future::join_all((0..200).map(job)).await;
+        let kept: Vec<i64> = (0..200).filter(|n| kind(*n) == "kept").map(|n| round * 1_000 + n).collect();
+        assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), kept.len());
+        let query = "SELECT id FROM notes WHERE id >= ? ORDER BY id";
+        let stored: Vec<i64> = db.read(async |tx: &mut Tx<'_>| tx.fetch_all(query, values![round * 1_000]).await).await.unwrap();
+        assert_eq!(stored, kept, "round {round}");
+        let tables: Vec<String> = db
+            .read(async |tx: &mut Tx<'_>| tx.fetch_all("SELECT name FROM sqlite_schema WHERE name = 'refused'", vec![]).await)
+            .await
+            .unwrap();
+        assert!(tables.is_empty(), "round {round}");
+    }
+    let commits = db.counters().commits.load(Ordering::Relaxed) - before;
+    assert!(commits < 400, "1,600 writes took {commits} commits");
+}
+
 #[tokio::test]
 async fn work_is_run_again_now_and_then_in_a_simulation() {
     let db = Db::in_memory("test", Chance::seeded(1), faults()).unwrap();
