@@ -6,6 +6,7 @@ use tokio::sync::Notify;
 
 use super::{Instance, Standing, StartError, Stores, World, all_migrations, endpoints};
 use crate::{
+    blob::BlobError,
     bus::TopicSettings,
     consumer,
     db::Db,
@@ -32,6 +33,13 @@ impl World {
         let name = manifest.name;
         let inner = &self.0;
         let (db, outbox_bell) = self.stand(manifest).await?;
+        match inner.blobs.prepare().await {
+            // Nothing but a person mends that, so it is told now.
+            Err(error @ BlobError::Bucket { .. }) => return Err(BuildError::Other(error.to_string())),
+            // What is down comes back: until then whoever needs an object is told.
+            Err(error) => tracing::warn!(service = name, error = &error as &dyn std::error::Error, "object storage does not answer yet"),
+            Ok(()) => {}
+        }
         for topic in manifest.publishes.iter().chain(manifest.consumes) {
             let retention = Some(Duration::from_secs(inner.platform.event_retention_hours * 3600));
             inner.bus.create_topic(topic, TopicSettings { retention, ..TopicSettings::default() }).await?;
@@ -59,6 +67,8 @@ impl World {
             registry: inner.registry.clone(),
             cache: inner.cache.clone(),
             blobs: inner.blobs.clone(),
+            engines: inner.engines.clone(),
+            world_clock: inner.clock,
             leases: inner.leases.clone(),
             faults: inner.faults.clone(),
             metrics: metrics.clone(),
