@@ -33,12 +33,9 @@ impl World {
         let name = manifest.name;
         let inner = &self.0;
         let (db, outbox_bell) = self.stand(manifest).await?;
-        match inner.blobs.prepare().await {
-            // Nothing but a person mends that, so it is told now.
-            Err(error @ BlobError::Bucket { .. }) => return Err(BuildError::Other(error.to_string())),
-            // What is down comes back: until then whoever needs an object is told.
-            Err(error) => tracing::warn!(service = name, error = &error as &dyn std::error::Error, "object storage does not answer yet"),
-            Ok(()) => {}
+        // Asked once for all: a store that takes long to say nothing must not be waited for by one service after another.
+        if self.names().len() == 1 {
+            self.look_for_objects().await?;
         }
         for topic in manifest.publishes.iter().chain(manifest.consumes) {
             let retention = Some(Duration::from_secs(inner.platform.event_retention_hours * 3600));
@@ -131,6 +128,21 @@ impl World {
             standing.instances.insert(instance, Instance { tasks, router, rungs: service.rungs, consumers: running });
         }
         Ok(())
+    }
+
+    async fn look_for_objects(&self) -> Result<(), BuildError> {
+        match self.0.blobs.prepare().await {
+            Ok(()) => Ok(()),
+            // Nothing but a person mends that, so it is told now.
+            Err(error @ BlobError::Bucket { .. }) => Err(BuildError::Other(error.to_string())),
+            Err(error) => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "object storage does not answer; who needs an object is answered 503 until it does"
+                );
+                Ok(())
+            }
+        }
     }
 
     /// How often this instance was started before.
