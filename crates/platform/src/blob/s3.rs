@@ -171,13 +171,15 @@ impl Bucket {
             (Attribute::Metadata(DIGEST.into()), AttributeValue::from(info.sha256.clone())),
         ]);
         let options = PutOptions { attributes, ..PutOptions::default() };
-        self.within(key, async { self.store.put_opts(&Path::from(key), PutPayload::from_bytes(bytes), options).await }).await.map(drop)
+        self.within(key, async { self.store.put_opts(&Path::from(key::name(key)), PutPayload::from_bytes(bytes), options).await })
+            .await
+            .map(drop)
     }
 
     pub(super) async fn get(&self, key: &str) -> Result<Object, BlobError> {
         let (described, bytes) = self
             .within(key, async {
-                let result = self.store.get(&Path::from(key)).await?;
+                let result = self.store.get(&Path::from(key::name(key))).await?;
                 let described = Described::of(&result);
                 // An object that fits nowhere is not read into memory to find that out.
                 if described.size > OBJECT_MAX_BYTES { Ok((described, Bytes::new())) } else { Ok((described, result.bytes().await?)) }
@@ -189,8 +191,9 @@ impl Bucket {
     /// An object without a digest beside it is read for this.
     pub(super) async fn head(&self, key: &str) -> Result<ObjectInfo, BlobError> {
         let options = GetOptions { head: true, ..GetOptions::default() };
-        let described =
-            self.within(key, async { self.store.get_opts(&Path::from(key), options).await.map(|result| Described::of(&result)) }).await?;
+        let described = self
+            .within(key, async { self.store.get_opts(&Path::from(key::name(key)), options).await.map(|result| Described::of(&result)) })
+            .await?;
         match described.sha256 {
             Some(sha256) if described.size <= OBJECT_MAX_BYTES => Ok(envelope::info(described.size, sha256, &described.content_type)),
             Some(_) => Err(BlobError::TooLarge { size: described.size, limit: OBJECT_MAX_BYTES }),
@@ -199,7 +202,7 @@ impl Bucket {
     }
 
     pub(super) async fn delete(&self, key: &str) -> Result<(), BlobError> {
-        match self.within(key, async { self.store.delete(&Path::from(key)).await }).await {
+        match self.within(key, async { self.store.delete(&Path::from(key::name(key))).await }).await {
             Err(BlobError::NotFound(_)) => Ok(()),
             other => other,
         }
@@ -209,21 +212,20 @@ impl Bucket {
     pub(super) async fn list(&self, folder: Option<Path>, limit: usize, cursor: Option<&str>) -> Result<Page, BlobError> {
         let prefix = folder.as_ref().map(ToString::to_string).unwrap_or_default();
         self.within(&prefix, async {
-            let mut files = match cursor {
-                Some(cursor) => self.store.list_with_offset(folder.as_ref(), &Path::from(cursor)),
+            let mut files = match cursor.filter(|cursor| key::path(cursor).is_ok()) {
+                Some(cursor) => self.store.list_with_offset(folder.as_ref(), &Path::from(key::name(cursor))),
                 None => self.store.list(folder.as_ref()),
             };
             let mut page = Page::default();
             while let Some(file) = files.try_next().await? {
-                // What somebody else has put there under a name that is no key is not ours.
-                if key::path(file.location.as_ref()).is_err() {
+                let Some(key) = key::of_name(file.location.as_ref()).filter(|key| cursor.is_none_or(|cursor| *key > cursor)) else {
                     continue;
-                }
+                };
                 if page.items.len() == limit {
                     page.next_cursor = page.items.last().map(|last: &Listed| last.key.clone());
                     break;
                 }
-                page.items.push(Listed { key: file.location.into(), size: file.size });
+                page.items.push(Listed { key: key.to_owned(), size: file.size });
             }
             Ok(page)
         })
@@ -232,12 +234,13 @@ impl Bucket {
 
     /// A URL straight to the store, which checks what was signed: the method, the key, the end, the media type of an upload.
     pub(super) fn presign(&self, method: Method, key: &str, content_type: Option<&str>, now: Timestamp, seconds: u64) -> String {
-        let path = format!("/{}/{key}", self.name);
+        let path = format!("/{}/{}", self.name, key::name(key));
         let headers: Vec<_> = content_type.map(|content_type| ("content-type", content_type)).into_iter().collect();
-        // What clients have uploaded is never shown as a page.
+        // What clients have uploaded is never shown as a page, and is saved under its own name.
+        let attachment = format!("attachment; filename=\"{}\"", key.rsplit('/').next().unwrap_or(key));
         let query: &[_] = match method {
             Method::Put => &[],
-            Method::Get => &[("response-cache-control", "private, no-cache"), ("response-content-disposition", "attachment")],
+            Method::Get => &[("response-cache-control", "private, no-cache"), ("response-content-disposition", &attachment)],
         };
         self.signer.sign(&self.public_site, method.name(), &path, query, &headers, now, seconds)
     }
