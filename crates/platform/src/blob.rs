@@ -132,6 +132,7 @@ enum At<'a> {
     S3(&'a s3::Bucket),
 }
 
+#[cfg_attr(not(feature = "engines"), expect(clippy::infallible_destructuring_match, reason = "there are other ways with S3"))]
 impl Blobs {
     /// Objects in memory, gone with the last clone. No thread stands behind it.
     #[must_use]

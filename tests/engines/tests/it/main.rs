@@ -1,6 +1,6 @@
 //! The ports over the real engines: the suite that the embedded floors pass, the same random operations against both, and what only a real
 //! engine does: being away, being slow, coming back.
-#![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test ends at what it does not expect")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends at what it does not expect")]
 
 mod blobs;
 mod cache;
