@@ -1,6 +1,6 @@
 //! The layers that are variables: `.env` and the environment.
 
-use std::path::Path;
+use std::{io::Read, path::Path};
 
 use toml::Value;
 
@@ -15,6 +15,7 @@ const OWN: &str = "CRASHCART_";
 const EVERY: &str = "SERVICE_";
 const REMOTE: &str = "_SERVICE_URL";
 const IN_FILE: &str = "_FILE";
+const FILE_MAX_BYTES: u64 = 64 * 1024;
 
 /// The process's environment. What is not UTF-8 becomes so with replacement characters, which then fits nothing and is told.
 pub fn environment() -> impl Iterator<Item = (String, String)> {
@@ -106,8 +107,11 @@ impl Settings {
         let Variable { name, value, origin } = variable;
         let as_it_is = || Some(Variable { name: name.clone(), value: value.clone(), origin: origin.clone() });
         let Some(bare) = name.strip_suffix(IN_FILE).filter(|bare| self.reaches(bare) && !self.reaches(name)) else { return as_it_is() };
-        match std::fs::read_to_string(value) {
-            Ok(text) => {
+        let mut text = String::new();
+        // No secret is as long, and a wrong name may be that of something without an end.
+        let read = std::fs::File::open(value).and_then(|file| file.take(FILE_MAX_BYTES).read_to_string(&mut text));
+        match read {
+            Ok(_) => {
                 let value = text.strip_suffix('\n').map_or(text.as_str(), |line| line.strip_suffix('\r').unwrap_or(line)).to_owned();
                 Some(Variable { name: bare.to_owned(), value, origin: origin.clone() })
             }
