@@ -3,7 +3,7 @@
 CRASHCART ?= cargo run --release --
 ARGS ?=
 
-.PHONY: help up seed test demo bench bench-growth crash crash-images replays fuzz lab-statistics contract engines-up engines-down engines-status tidy docs ci hooks
+.PHONY: help up seed test demo bench bench-growth crash crash-images replays fuzz lab-statistics contract test-engines engines-up engines-down engines-status tidy docs ci hooks
 
 help:
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -53,6 +53,9 @@ lab-statistics: ## 500 seeds of every scenario against its model; LAB_SMALL_SEED
 
 contract: ## generated requests over every API document (schemathesis; ten minutes at most)
 	.ci/contract
+
+test-engines: ## the ports over Redis and S3 (MinIO), which are started for it and stopped after it
+	.ci/engines $(ARGS)
 
 engines-up: ## the real engines from packages, on free ports; ARGS="--only redis,kafka" for some
 	@cargo xtask engines up $(ARGS)

@@ -204,7 +204,7 @@ fn wait(engine: &Engine, place: &Place, child: &mut Child) -> Result<(), String>
     }
 }
 
-/// The settings of all that run. The platform refuses keys that it does not know, so the file says whether it knows these.
+/// The settings of all that run, as the program takes them with `--config`.
 fn settings(ground: &Ground) -> String {
     let mut sections: Vec<(&str, Vec<String>)> = Vec::new();
     for engine in ENGINES {
@@ -219,11 +219,6 @@ fn settings(ground: &Ground) -> String {
         }
     }
     let mut text = "# Engines on this machine, started by `cargo xtask engines up`; gone after `cargo xtask engines down`.\n".to_owned();
-    if !include_str!("../../config/default.toml").contains("\n[engines") {
-        text.push_str(
-            "# No service can use them yet: `crashcart --config` still refuses the table `engines`, so this is a file of its own.\n",
-        );
-    }
     for (section, lines) in sections {
         text.push_str(&format!("\n[engines.{section}]\n{}\n", lines.join("\n")));
     }

@@ -12,6 +12,7 @@ use axum::{Router, serve::ListenerExt};
 use platform::{
     Clock, Settings, Tasks,
     auth::Secret,
+    engine::Engines,
     telemetry::traces::{Traces, TracesError},
     world::{
         World, admin,
@@ -49,6 +50,8 @@ pub enum HostError {
     #[error(transparent)]
     Settings(#[from] platform::settings::SettingsError),
     #[error(transparent)]
+    Engine(#[from] platform::engine::EngineError),
+    #[error(transparent)]
     Folder(#[from] FolderError),
     #[error(transparent)]
     Start(#[from] platform::world::StartError),
@@ -75,6 +78,7 @@ impl Host {
     pub async fn start(settings: Settings, data: &Path, port: u16) -> Result<Self, HostError> {
         // Whatever can be refused is refused before there is anything to clean up: the settings, the folder, the ports.
         check_settings(&settings)?;
+        Engines::check(&settings)?;
         folder::look(data)?;
         let ports = Ports::bind(port).await?;
         let held = folder::hold(data)?;

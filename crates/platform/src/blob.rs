@@ -1,7 +1,7 @@
-//! Objects: labels, images, attachments; bytes under a key, too big for a row. Two floors, both of the crate `object_store`: a folder
-//! on disk, and memory for the simulation, which answers inline. Both keep an object as one file (`envelope`), so its bytes, digest and
-//! media type appear and change together. A client sends and fetches bytes itself, with a URL that was signed for one act (`presign`,
-//! served by [`router`]).
+//! Objects: labels, images, attachments; bytes under a key, too big for a row. Three floors, all of the crate `object_store`: a folder
+//! on disk, memory for the simulation, which answers inline, and a store that speaks S3 (`s3`). The first two keep an object as one file
+//! (`envelope`), so its bytes, digest and media type appear and change together; S3 has a place for each. A client sends and fetches bytes
+//! itself, with a URL that was signed for one act (`presign`): served by [`router`], or by the store where that is S3.
 //!
 //! Left out: parts of objects, and objects that do not fit into memory; [`OBJECT_MAX_BYTES`] bounds them.
 
@@ -9,6 +9,8 @@ mod envelope;
 mod key;
 mod presign;
 mod router;
+#[cfg(feature = "engines")]
+mod s3;
 
 use std::{
     error::Error,
@@ -89,6 +91,8 @@ pub enum BlobError {
     Damaged(String),
     #[error("object storage does not answer for `{key}`; try again")]
     Unavailable { key: String, source: Option<Box<dyn Error + Send + Sync>> },
+    #[error("the bucket `{bucket}` cannot be used: {reason}")]
+    Bucket { bucket: String, reason: String },
     #[error(transparent)]
     Presign(#[from] presign::PresignError),
 }
@@ -104,7 +108,8 @@ struct Inner {
     floor: Floor,
     clock: Clock,
     faults: Faults,
-    signing_key: Secret,
+    /// What URLs to [`router`] are signed with; none where the store has keys of its own for that.
+    signing_key: Option<Secret>,
     /// Whose objects pass, for faults that are meant for one service.
     service: &'static str,
 }
@@ -112,14 +117,27 @@ struct Inner {
 #[derive(Clone, Debug)]
 enum Floor {
     Memory(Arc<InMemory>),
-    Disk { store: LocalFileSystem, survives_power_cut: bool },
+    Disk {
+        store: LocalFileSystem,
+        survives_power_cut: bool,
+    },
+    #[cfg(feature = "engines")]
+    S3(s3::Bucket),
 }
 
+/// How an object is kept: as a file with its envelope, or as S3 has it.
+enum At<'a> {
+    Files(&'a dyn ObjectStore),
+    #[cfg(feature = "engines")]
+    S3(&'a s3::Bucket),
+}
+
+#[cfg_attr(not(feature = "engines"), expect(clippy::infallible_destructuring_match, reason = "there are other ways with S3"))]
 impl Blobs {
     /// Objects in memory, gone with the last clone. No thread stands behind it.
     #[must_use]
     pub fn in_memory(clock: Clock, faults: Faults, signing_key: Secret) -> Self {
-        Self::over(Floor::Memory(Arc::new(InMemory::new())), clock, faults, signing_key)
+        Self::over(Floor::Memory(Arc::new(InMemory::new())), clock, faults, Some(signing_key))
     }
 
     /// Objects in a folder, which is made where it is missing. With `survives_power_cut` a put or delete answers when the file and its
@@ -131,10 +149,40 @@ impl Blobs {
         let folder = |source: Box<dyn Error + Send + Sync>| BlobError::Folder { path: root.to_owned(), source };
         make_folder(root, survives_power_cut).map_err(|error| folder(error.into()))?;
         let store = LocalFileSystem::new_with_prefix(root).map_err(|error| folder(error.into()))?.with_fsync(survives_power_cut);
-        Ok(Self::over(Floor::Disk { store, survives_power_cut }, clock, faults, signing_key))
+        Ok(Self::over(Floor::Disk { store, survives_power_cut }, clock, faults, Some(signing_key)))
     }
 
-    fn over(floor: Floor, clock: Clock, faults: Faults, signing_key: Secret) -> Self {
+    /// Objects in a bucket of a store that speaks S3. Nothing is asked of the store yet: [`Blobs::prepare`] does.
+    ///
+    /// # Errors
+    /// [`EngineError`](crate::engine::EngineError) for settings that are not enough to reach it.
+    #[cfg(feature = "engines")]
+    pub fn on_s3(settings: &crate::settings::S3Settings, clock: Clock, faults: Faults) -> Result<Self, crate::engine::EngineError> {
+        Ok(Self::over(Floor::S3(s3::Bucket::new(settings)?), clock, faults, None))
+    }
+
+    /// Makes the bucket if it is not there; on the other floors there is nothing to do. Every call does this where it was not done.
+    ///
+    /// # Errors
+    /// [`BlobError::Bucket`] when the store refuses, which a person has to mend; [`BlobError::Unavailable`] when it does not answer.
+    pub async fn prepare(&self) -> Result<(), BlobError> {
+        match &self.0.floor {
+            Floor::Memory(_) | Floor::Disk { .. } => Ok(()),
+            #[cfg(feature = "engines")]
+            Floor::S3(bucket) => bucket.prepare().await,
+        }
+    }
+
+    /// Whether the store answers now, for readiness.
+    pub(crate) async fn check(&self) -> Result<(), BlobError> {
+        match &self.0.floor {
+            Floor::Memory(_) | Floor::Disk { .. } => Ok(()),
+            #[cfg(feature = "engines")]
+            Floor::S3(bucket) => bucket.look().await,
+        }
+    }
+
+    fn over(floor: Floor, clock: Clock, faults: Faults, signing_key: Option<Secret>) -> Self {
         Self(Arc::new(Inner { floor, clock, faults, signing_key, service: "" }))
     }
 
@@ -163,11 +211,17 @@ impl Blobs {
         if let Some(expected) = sha256.filter(|expected| !expected.eq_ignore_ascii_case(&info.sha256)) {
             return Err(BlobError::Digest { expected: expected.to_owned(), actual: info.sha256 });
         }
-        match self.pass("blob.put", key).await? {
-            Effect::Drop => return Ok(info),
-            _ => self.store().put(&path, PutPayload::from_iter([bytes, envelope::trailer(&info)])).await,
+        if matches!(self.pass("blob.put", key).await?, Effect::Drop) {
+            return Ok(info);
         }
-        .map_err(|error| unavailable(key, error))?;
+        match self.at() {
+            At::Files(store) => {
+                let file = PutPayload::from_iter([bytes, envelope::trailer(&info)]);
+                store.put(&path, file).await.map_err(|error| unavailable(key, error))?;
+            }
+            #[cfg(feature = "engines")]
+            At::S3(bucket) => bucket.put(key, &info, bytes).await?,
+        }
         Ok(info)
     }
 
@@ -175,17 +229,28 @@ impl Blobs {
     pub async fn get(&self, key: &str) -> Result<Object, BlobError> {
         let path = key::path(key)?;
         self.pass_get(key).await?;
-        let file = async { self.store().get(&path).await?.bytes().await }.await.map_err(|error| unavailable(key, error))?;
+        let store = match self.at() {
+            At::Files(store) => store,
+            #[cfg(feature = "engines")]
+            At::S3(bucket) => return bucket.get(key).await,
+        };
+        let file = async { store.get(&path).await?.bytes().await }.await.map_err(|error| unavailable(key, error))?;
         envelope::open(&file).ok_or_else(|| BlobError::Damaged(key.to_owned()))
     }
 
-    /// What is known of the object. Its bytes are not read, so damage to them does not show.
+    /// What is known of the object. Its bytes are not read, so damage to them does not show; but for those that a client has put into S3,
+    /// where nobody else has counted their digest.
     pub async fn head(&self, key: &str) -> Result<ObjectInfo, BlobError> {
         let path = key::path(key)?;
         self.pass_get(key).await?;
+        let store = match self.at() {
+            At::Files(store) => store,
+            #[cfg(feature = "engines")]
+            At::S3(bucket) => return bucket.head(key).await,
+        };
         let options = GetOptions { range: Some(GetRange::Suffix(envelope::TRAILER_BYTES)), ..GetOptions::default() };
         let (size, end) = async {
-            let result = self.store().get_opts(&path, options).await?;
+            let result = store.get_opts(&path, options).await?;
             let size = result.meta.size;
             result.bytes().await.map(|end| (size, end))
         }
@@ -197,7 +262,12 @@ impl Blobs {
     /// Deletes the object; that it is not there is no error.
     pub async fn delete(&self, key: &str) -> Result<(), BlobError> {
         let path = key::path(key)?;
-        match self.store().delete(&path).await {
+        let store = match self.at() {
+            At::Files(store) => store,
+            #[cfg(feature = "engines")]
+            At::S3(bucket) => return bucket.delete(key).await,
+        };
+        match store.delete(&path).await {
             Err(error) if !matches!(error, object_store::Error::NotFound { .. }) => return Err(unavailable(key, error)),
             _ => {}
         }
@@ -210,12 +280,17 @@ impl Blobs {
     }
 
     /// The objects below `prefix` (whole segments: `support/cases`; all for an empty one), in the order of their keys, from the one
-    /// behind `cursor` on. Each page reads the names of all objects below the prefix, so a prefix should be narrow.
+    /// behind `cursor` on. Each page reads the names of all objects below the prefix (but in S3), so a prefix should be narrow.
     pub async fn list(&self, prefix: &str, limit: usize, cursor: Option<&str>) -> Result<Page, BlobError> {
         let limit = limit.clamp(1, PAGE_MAX);
         let folder = key::folder(prefix)?;
+        let store = match self.at() {
+            At::Files(store) => store,
+            #[cfg(feature = "engines")]
+            At::S3(bucket) => return bucket.list(folder, limit, cursor).await,
+        };
         let mut found = std::collections::BTreeMap::new();
-        let mut files = self.store().list(folder.as_ref());
+        let mut files = store.list(folder.as_ref());
         while let Some(file) = files.try_next().await.map_err(|error| unavailable(prefix, error))? {
             let Some(key) = key::of_file(&file.location).filter(|key| cursor.is_none_or(|cursor| *key > cursor)) else { continue };
             found.insert(key.to_owned(), file.size.saturating_sub(envelope::TRAILER_BYTES));
@@ -229,10 +304,12 @@ impl Blobs {
         Ok(Page { items, next_cursor })
     }
 
-    fn store(&self) -> &dyn ObjectStore {
+    fn at(&self) -> At<'_> {
         match &self.0.floor {
-            Floor::Memory(store) => store.as_ref(),
-            Floor::Disk { store, .. } => store,
+            Floor::Memory(store) => At::Files(store.as_ref()),
+            Floor::Disk { store, .. } => At::Files(store),
+            #[cfg(feature = "engines")]
+            Floor::S3(bucket) => At::S3(bucket),
         }
     }
 
@@ -254,7 +331,8 @@ impl Blobs {
 
 fn unavailable(key: &str, error: object_store::Error) -> BlobError {
     match error {
-        object_store::Error::NotFound { .. } => BlobError::NotFound(key.to_owned()),
+        // A bucket that somebody has removed is no object that is not there.
+        object_store::Error::NotFound { source, .. } if !source.to_string().contains("NoSuchBucket") => BlobError::NotFound(key.to_owned()),
         error => BlobError::Unavailable { key: key.to_owned(), source: Some(error.into()) },
     }
 }

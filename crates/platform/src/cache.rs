@@ -4,8 +4,12 @@
 //! What makes caches wrong is a slow reader who puts back what it read before a writer's change. [`Cache::put_if_newer`] and
 //! [`Cache::invalidate`] close that door with the row's own version: an older one never takes the place of a newer. They remember for
 //! as long as the entry is kept; room or time may end that, and then what is stale lives for one `ttl` at most.
+//!
+//! It is in this process's memory, or in Redis for several processes (`redis`).
 
 mod memory;
+#[cfg(feature = "engines")]
+mod redis;
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -17,7 +21,8 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::clock::Clock;
 
-/// How much the cache in memory keeps. What was used longest ago goes first.
+/// How much the cache keeps. In memory what was used longest ago goes first; in Redis that is the server's business (`maxmemory`), and
+/// `bytes_max` bounds one entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     pub entries_max: usize,
@@ -36,49 +41,85 @@ pub enum CacheError {
     Json { key: String, source: serde_json::Error },
 }
 
-/// One cache; clones share it, so all instances of a service in a process do.
+/// One cache; clones share it, so all instances of a service in a process do, and over Redis those of all processes.
 #[derive(Clone, Debug)]
 pub struct Cache {
     clock: Clock,
-    memory: Arc<Mutex<memory::Memory>>,
+    floor: Floor,
+}
+
+#[derive(Clone, Debug)]
+enum Floor {
+    Memory(Arc<Mutex<memory::Memory>>),
+    #[cfg(feature = "engines")]
+    Redis(redis::Shelf),
 }
 
 impl Cache {
     #[must_use]
     pub fn in_memory(clock: Clock, limits: Limits) -> Self {
-        Self { clock, memory: Arc::new(Mutex::new(memory::Memory::new(limits))) }
+        Self { clock, floor: Floor::Memory(Arc::new(Mutex::new(memory::Memory::new(limits)))) }
+    }
+
+    /// A cache that several processes share. A call that Redis does not answer is [`CacheError::Unavailable`], soon.
+    #[cfg(feature = "engines")]
+    #[must_use]
+    pub fn in_redis(clock: Clock, limits: Limits, redis: crate::engine::Redis) -> Self {
+        Self { clock, floor: Floor::Redis(redis::Shelf::new(redis, limits.bytes_max)) }
     }
 
     /// The value, unless it was never there, was removed, is older than its `ttl` or had to make room.
     pub async fn get(&self, key: &str) -> Result<Option<Bytes>, CacheError> {
-        let mut memory = self.lock();
-        Ok(memory.get(self.clock.now(), key))
+        let now = self.clock.now();
+        match &self.floor {
+            Floor::Memory(memory) => Ok(lock(memory).get(now, key)),
+            #[cfg(feature = "engines")]
+            Floor::Redis(shelf) => shelf.get(now, key).await,
+        }
     }
 
     /// Keeps the value for `ttl`, whatever is there already. A key that is written by version is not to be written this way too.
     pub async fn put(&self, key: &str, value: Bytes, ttl: Duration) -> Result<(), CacheError> {
-        let mut memory = self.lock();
-        memory.put(self.clock.now(), key, value, ttl)
+        let now = self.clock.now();
+        match &self.floor {
+            Floor::Memory(memory) => lock(memory).put(now, key, value, ttl),
+            #[cfg(feature = "engines")]
+            Floor::Redis(shelf) => shelf.put(now, key, value, ttl).await,
+        }
     }
 
     /// Keeps the value for `ttl` unless one of this version or a newer one is there, or [`Cache::invalidate`] has ruled it out; says
     /// whether it does.
     pub async fn put_if_newer(&self, key: &str, version: u64, value: Bytes, ttl: Duration) -> Result<bool, CacheError> {
-        let mut memory = self.lock();
-        memory.put_if_newer(self.clock.now(), key, version, value, ttl)
+        let now = self.clock.now();
+        match &self.floor {
+            Floor::Memory(memory) => lock(memory).put_if_newer(now, key, version, value, ttl),
+            #[cfg(feature = "engines")]
+            Floor::Redis(shelf) => shelf.put_if_newer(now, key, version, value, ttl).await,
+        }
     }
 
     /// Removes what is older than `version`, and for `ttl` lets nothing older in: for a writer that has the new version's number, but
     /// not the value as readers want it.
     pub async fn invalidate(&self, key: &str, version: u64, ttl: Duration) -> Result<(), CacheError> {
-        let mut memory = self.lock();
-        memory.invalidate(self.clock.now(), key, version, ttl)
+        let now = self.clock.now();
+        match &self.floor {
+            Floor::Memory(memory) => lock(memory).invalidate(now, key, version, ttl),
+            #[cfg(feature = "engines")]
+            Floor::Redis(shelf) => shelf.invalidate(now, key, version, ttl).await,
+        }
     }
 
     /// Removes the value, and what was known of its version.
     pub async fn remove(&self, key: &str) -> Result<(), CacheError> {
-        self.lock().remove(key);
-        Ok(())
+        match &self.floor {
+            Floor::Memory(memory) => {
+                lock(memory).remove(key);
+                Ok(())
+            }
+            #[cfg(feature = "engines")]
+            Floor::Redis(shelf) => shelf.remove(self.clock.now(), key).await,
+        }
     }
 
     /// [`Cache::get`] of a value that was put as JSON.
@@ -102,10 +143,10 @@ impl Cache {
     ) -> Result<bool, CacheError> {
         self.put_if_newer(key, version, json(key, value)?, ttl).await
     }
+}
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, memory::Memory> {
-        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn lock(memory: &Mutex<memory::Memory>) -> std::sync::MutexGuard<'_, memory::Memory> {
+    memory.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn json<T: Serialize>(key: &str, value: &T) -> Result<Bytes, CacheError> {

@@ -1,7 +1,8 @@
 //! What every service stands on. A capability is a file; its embedded floor stands beside its port.
 //!
 //! Reading order: [`world`] (what the services share, and the two runtimes), [`service`] (what a service is), [`db`], [`event`], [`client`],
-//! [`http`]; then the small ones: [`clock`], [`chance`], [`ids`], [`tasks`], [`fault`].
+//! [`http`]; then the small ones: [`clock`], [`chance`], [`ids`], [`tasks`], [`fault`]. What stands behind the
+//! ports in place of the embedded floors: [`engine`].
 
 pub mod audit;
 pub mod auth;
@@ -14,6 +15,7 @@ pub mod client;
 pub mod clock;
 pub mod consumer;
 pub mod db;
+pub mod engine;
 pub mod event;
 pub mod fault;
 pub mod http;

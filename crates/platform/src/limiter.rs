@@ -4,6 +4,11 @@
 //! A level is counted in millionths of a token. With time in microseconds a rate in tokens a second is then a whole number for each
 //! microsecond, so nothing is rounded and the promise holds exactly: in any stretch of time no more passes than the capacity and what
 //! flowed in during it. Left out: queues. Whoever is refused is told when to come back.
+//!
+//! The buckets are in this process's memory, or in Redis for several processes (`redis`).
+
+#[cfg(feature = "engines")]
+mod redis;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -48,6 +53,22 @@ impl Bucket {
     fn time_for(self, parts: u64) -> Duration {
         Duration::from_micros(parts.div_ceil(u64::from(self.refill_per_second.get())))
     }
+
+    /// The parts of these tokens.
+    fn cost(self, tokens: u32) -> Result<u64, LimiterError> {
+        let capacity = self.capacity.get();
+        if tokens > capacity { Err(LimiterError::NeverFits { tokens, capacity }) } else { Ok(u64::from(tokens) * SCALE) }
+    }
+
+    /// What is said to whoever asked for `cost` when there were `parts`.
+    fn answer(self, parts: u64, cost: u64) -> Taken {
+        let left = parts.checked_sub(cost);
+        Taken {
+            allowed: left.is_some(),
+            remaining: u32::try_from(left.unwrap_or(parts) / SCALE).unwrap_or(self.capacity.get()),
+            retry_after: self.time_for(cost.saturating_sub(parts)),
+        }
+    }
 }
 
 /// The answer to [`Limiter::take`].
@@ -74,7 +95,14 @@ pub enum LimiterError {
 #[derive(Clone, Debug)]
 pub struct Limiter {
     clock: Clock,
-    shelf: Arc<Mutex<Shelf>>,
+    floor: Floor,
+}
+
+#[derive(Clone, Debug)]
+enum Floor {
+    Memory(Arc<Mutex<Shelf>>),
+    #[cfg(feature = "engines")]
+    Redis(redis::Shelf),
 }
 
 impl Limiter {
@@ -84,7 +112,14 @@ impl Limiter {
     #[must_use]
     pub fn in_memory(clock: Clock, bucket: Bucket, keys_max: usize) -> Self {
         let shelf = Shelf { bucket, keys_max, levels: BTreeMap::new(), by_full: BTreeSet::new() };
-        Self { clock, shelf: Arc::new(Mutex::new(shelf)) }
+        Self { clock, floor: Floor::Memory(Arc::new(Mutex::new(shelf))) }
+    }
+
+    /// Buckets that several processes share: those of one `name` and key are one. How many there are is Redis' business.
+    #[cfg(feature = "engines")]
+    #[must_use]
+    pub fn in_redis(clock: Clock, name: &str, bucket: Bucket, redis: crate::engine::Redis) -> Self {
+        Self { clock, floor: Floor::Redis(redis::Shelf::new(redis, name, bucket)) }
     }
 
     /// Takes `tokens` from the key's bucket, all or none. None at all can always be taken: that reads the level.
@@ -93,9 +128,15 @@ impl Limiter {
     /// [`LimiterError::NeverFits`] for more than the capacity; [`LimiterError::Unavailable`] when whoever keeps the buckets is not
     /// there: the caller decides whether to let things pass then.
     pub async fn take(&self, key: &str, tokens: u32) -> Result<Taken, LimiterError> {
-        let mut shelf = self.shelf.lock().unwrap_or_else(PoisonError::into_inner);
-        // The time is read under the lock, so that it goes forward from one call to the next.
-        shelf.take(self.clock.now(), key, tokens)
+        match &self.floor {
+            Floor::Memory(shelf) => {
+                let mut shelf = shelf.lock().unwrap_or_else(PoisonError::into_inner);
+                // The time is read under the lock, so that it goes forward from one call to the next.
+                shelf.take(self.clock.now(), key, tokens)
+            }
+            #[cfg(feature = "engines")]
+            Floor::Redis(shelf) => shelf.take((!self.clock.is_the_machines()).then(|| self.clock.now()), key, tokens).await,
+        }
     }
 }
 
@@ -118,22 +159,14 @@ struct Level {
 
 impl Shelf {
     fn take(&mut self, now: Timestamp, key: &str, tokens: u32) -> Result<Taken, LimiterError> {
-        let capacity = self.bucket.capacity.get();
-        if tokens > capacity {
-            return Err(LimiterError::NeverFits { tokens, capacity });
-        }
+        let cost = self.bucket.cost(tokens)?;
         self.forget_full(now);
-        let (parts, cost) = (self.parts(now, key), u64::from(tokens) * SCALE);
+        let parts = self.parts(now, key);
         if let Some(until) = self.until_room(now, key).filter(|_| tokens > 0) {
             return Ok(Taken { allowed: false, remaining: 0, retry_after: until });
         }
-        let left = parts.checked_sub(cost);
-        self.set(now, key, left.unwrap_or(parts));
-        Ok(Taken {
-            allowed: left.is_some(),
-            remaining: u32::try_from(left.unwrap_or(parts) / SCALE).unwrap_or(capacity),
-            retry_after: self.bucket.time_for(cost.saturating_sub(parts)),
-        })
+        self.set(now, key, parts.checked_sub(cost).unwrap_or(parts));
+        Ok(self.bucket.answer(parts, cost))
     }
 
     fn forget_full(&mut self, now: Timestamp) {

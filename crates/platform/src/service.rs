@@ -23,11 +23,13 @@ use crate::{
     client::{Calls, Client},
     clock::Clock,
     db::{Db, DbError, Migration},
+    engine::Engines,
     event::{Consumer, Outbox},
     fault::Faults,
     idempotency::Idempotency,
     ids::Ids,
     lease::Leases,
+    limiter::{Bucket, Limiter},
     problem,
     schema::{Registry, SchemaError},
     settings::{Section, Settings, SettingsError},
@@ -210,6 +212,9 @@ pub struct Env {
     pub keys: Keys,
     pub settings: Settings,
     pub(crate) db: Db,
+    pub(crate) engines: Engines,
+    /// The world's, which no fault makes wrong: what services share goes by it.
+    pub(crate) world_clock: Clock,
     pub(crate) calls: Calls,
     pub(crate) secret: Secret,
     /// Rung by the commit of a transaction that added to the outbox.
@@ -226,6 +231,13 @@ impl Env {
     #[must_use]
     pub fn db(&self) -> Db {
         self.db.clone()
+    }
+
+    /// A limiter of the service's own. All instances that ask for one of this name share its buckets where they are in Redis; where they
+    /// are in memory each has its own, of at most `keys_max` keys.
+    #[must_use]
+    pub fn limiter(&self, name: &str, bucket: Bucket, keys_max: usize) -> Limiter {
+        self.engines.limiter(self.world_clock, &format!("{}:{name}", self.service), bucket, keys_max)
     }
 
     #[must_use]

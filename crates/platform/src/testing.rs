@@ -1,5 +1,10 @@
 //! What the tests of every service stand on: a simulated world with some services in it, and a caller who speaks HTTP to them. It is the
-//! real starter, layer, stores and bus; only time, chance and threads are the simulation's.
+//! real starter, layer, stores and bus; only time, chance and threads are the simulation's. And what every floor of a port keeps to, as suites
+//! that run over the embedded ones and over the engines alike ([`cache`], [`limiter`], [`blob`]).
+
+pub mod blob;
+pub mod cache;
+pub mod limiter;
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -198,4 +203,17 @@ pub async fn answer(router: Router, method: Method, path: &str, body: Vec<u8>, h
     let (parts, body) = response.into_parts();
     let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     Got { status: parts.status, headers: parts.headers, body }
+}
+
+/// A test for each function of a suite, over what `$fresh` makes.
+#[macro_export]
+macro_rules! port_suite {
+    (#[$test:meta] $port:ident $fresh:path: $($name:ident),+) => {
+        $(
+            #[$test]
+            async fn $name() {
+                $crate::testing::$port::$name($fresh).await;
+            }
+        )+
+    };
 }

@@ -39,6 +39,7 @@ use crate::{
     clock::Clock,
     consumer,
     db::{Db, Durability, Migration},
+    engine::Engines,
     event,
     fault::Faults,
     idempotency,
@@ -74,6 +75,7 @@ struct Inner {
     registry: Registry,
     cache: Cache,
     blobs: Blobs,
+    engines: Engines,
     calls: Calls,
     leases: Leases,
     metrics: Metrics,
@@ -134,7 +136,20 @@ impl World {
             .map_err(|error| of_platform(BuildError::Other(error.to_string())))?;
         let blobs = Blobs::in_memory(clock, faults.clone(), secret.clone());
         let bus = Bus::in_memory(clock, faults.clone());
-        Self::assemble(clock, chance, faults, bus, Registry::in_memory(), blobs, secret, settings, platform, Stores::Memory, traces)
+        Self::assemble(
+            clock,
+            chance,
+            faults,
+            bus,
+            Registry::in_memory(),
+            blobs,
+            Engines::none(),
+            secret,
+            settings,
+            platform,
+            Stores::Memory,
+            traces,
+        )
     }
 
     /// A real world over a data folder.
@@ -144,6 +159,7 @@ impl World {
         let chance = Chance::real().map_err(|error| other(&error))?;
         let platform: PlatformSettings = settings.checked("platform").map_err(of_platform)?;
         let faults = Faults::new(clock, chance);
+        let engines = Engines::of(&settings, clock, &faults).map_err(|error| other(&error))?;
         let secret = if platform.signing_secret.is_empty() {
             folder::secret(data, "signing.secret", chance).map_err(|error| other(&error))?
         } else {
@@ -151,10 +167,16 @@ impl World {
         };
         let bus = Bus::open(data.join("bus"), platform.durability, clock, faults.clone()).map_err(of_platform)?;
         let registry = Registry::open(data.join("schemas.ndjson")).map_err(of_platform)?;
-        let blobs = Blobs::on_disk(&data.join("blobs"), platform.durability == Durability::Power, clock, faults.clone(), secret.clone())
-            .map_err(|error| other(&error))?;
+        let blobs = match engines.blobs() {
+            Some(blobs) => blobs.clone(),
+            None => {
+                let survives_power_cut = platform.durability == Durability::Power;
+                Blobs::on_disk(&data.join("blobs"), survives_power_cut, clock, faults.clone(), secret.clone())
+                    .map_err(|error| other(&error))?
+            }
+        };
         let stores = Stores::Folder(data.to_owned());
-        Self::assemble(clock, chance, faults, bus, registry, blobs, secret, settings, platform, stores, traces)
+        Self::assemble(clock, chance, faults, bus, registry, blobs, engines, secret, settings, platform, stores, traces)
     }
 
     fn assemble(
@@ -164,6 +186,7 @@ impl World {
         bus: Bus,
         registry: Registry,
         blobs: Blobs,
+        engines: Engines,
         secret: Secret,
         settings: Settings,
         platform: PlatformSettings,
@@ -178,7 +201,8 @@ impl World {
         Ok(Self(Arc::new(Inner {
             calls,
             guard,
-            cache: Cache::in_memory(clock, Limits { entries_max: platform.cache_entries, bytes_max: platform.cache_bytes }),
+            cache: engines.cache(clock, Limits { entries_max: platform.cache_entries, bytes_max: platform.cache_bytes }),
+            engines,
             keys,
             secret,
             leases: Leases::default(),

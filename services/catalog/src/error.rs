@@ -91,7 +91,7 @@ impl From<CatalogError> for Problem {
                 Some(current) => CatalogError::StaleRevision { current }.into(),
                 None => Self::not_found("such product any more"),
             },
-            CatalogError::Blob(BlobError::Unavailable { .. } | BlobError::Folder { .. }) => {
+            CatalogError::Blob(BlobError::Unavailable { .. } | BlobError::Folder { .. } | BlobError::Bucket { .. }) => {
                 tracing::warn!(%error, "object storage did not answer");
                 Self::new(&kinds::UNAVAILABLE).detail("Object storage does not answer at the moment.")
             }

@@ -46,7 +46,7 @@ pub(super) fn open(file: &Bytes) -> Option<Object> {
 }
 
 /// The tag is made of the digest, so it is the same on every floor and after every restart.
-fn info(size: u64, sha256: String, content_type: &str) -> ObjectInfo {
+pub(super) fn info(size: u64, sha256: String, content_type: &str) -> ObjectInfo {
     ObjectInfo { size, etag: format!("\"{}\"", &sha256[..32]), sha256, content_type: content_type.to_owned() }
 }
 

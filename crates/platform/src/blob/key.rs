@@ -10,6 +10,10 @@ pub(super) const KEY_MAX_BYTES: usize = 512;
 /// File systems allow 255; the ending and the mark of a file that is being written need some.
 pub(super) const SEGMENT_MAX_BYTES: usize = 200;
 const ENDING: &str = ".blob";
+/// Behind a key in S3. Some stores keep objects as files too and find `a/b` no more once there is an `a`, so a name needs an end there as well;
+/// this one stands before every letter that a key may have, so that names are in the order of their keys and a page can begin anywhere.
+#[cfg(feature = "engines")]
+const MARK: char = '!';
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
@@ -44,6 +48,18 @@ pub(super) fn of_file(path: &Path) -> Option<&str> {
     path.as_ref().strip_suffix(ENDING).filter(|key| check(key).is_ok())
 }
 
+/// The name of the object with this key in S3.
+#[cfg(feature = "engines")]
+pub(super) fn name(key: &str) -> String {
+    format!("{key}{MARK}")
+}
+
+/// The key of the object with this name in S3; none for what is no object of ours.
+#[cfg(feature = "engines")]
+pub(super) fn of_name(name: &str) -> Option<&str> {
+    name.strip_suffix(MARK).filter(|key| check(key).is_ok())
+}
+
 fn check(key: &str) -> Result<(), KeyError> {
     if !(1..=KEY_MAX_BYTES).contains(&key.len()) {
         return Err(KeyError::Length);
@@ -69,6 +85,16 @@ fn refused(key: &str, source: KeyError) -> BlobError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(feature = "engines")]
+    #[test]
+    fn names_in_s3_are_in_the_order_of_their_keys() {
+        let mut keys = ["a", "a-b", "a.b", "a/b", "a/b/c", "a0", "a=b", "a_b", "aA", "ab", "b"];
+        keys.sort_unstable();
+        let mut names = keys.map(name);
+        names.sort_unstable();
+        assert!(names.iter().map(|name| of_name(name).unwrap()).eq(keys));
+    }
 
     #[test]
     fn keys_that_could_lead_astray_are_refused_with_the_reason() {

@@ -1,5 +1,9 @@
 //! A URL that allows one act on one object until a moment, to whoever has it: a client sends its bytes past the service. The signature
 //! covers all that matters (method, key, expiry, media type, size), so none of it can be changed; a URL for reading cannot write.
+//!
+//! Where the objects are in S3 the URL goes straight there, and the store holds the client to the same, but for two things that its
+//! signatures cannot say: how large an upload may be at most, and that a URL for GET is one for HEAD too. So whoever takes an upload in looks
+//! at its size, as at its bytes: on no floor is an object what was announced only because somebody was allowed to send it.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -10,7 +14,7 @@ use types::Timestamp;
 use utoipa::ToSchema;
 
 use super::{BlobError, Blobs, OBJECT_MAX_BYTES, envelope, key};
-use crate::auth::mac;
+use crate::auth::{Secret, mac};
 
 /// The longest life of a URL, the same as S3's.
 pub const PRESIGN_MAX: Duration = Duration::from_secs(7 * 24 * 60 * 60);
@@ -19,12 +23,12 @@ pub const PRESIGN_MAX: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 #[serde(rename_all = "UPPERCASE")]
 pub enum Method {
     Put,
-    /// Also allows HEAD.
+    /// Also allows HEAD, but for objects in S3.
     Get,
 }
 
 impl Method {
-    const fn name(self) -> &'static str {
+    pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Put => "PUT",
             Self::Get => "GET",
@@ -36,7 +40,7 @@ impl Method {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Constraints {
     pub content_type: Option<String>,
-    /// In bytes.
+    /// In bytes. S3 cannot be told: there it is for whoever takes the upload in to look.
     pub max_size: Option<u64>,
 }
 
@@ -59,6 +63,8 @@ pub enum PresignError {
     Download,
     #[error("an upload may have at most {OBJECT_MAX_BYTES} bytes")]
     Size,
+    #[error("there is no key to sign with")]
+    Key,
 }
 
 /// Why a signed URL does not allow what was asked.
@@ -85,7 +91,7 @@ pub(super) struct Query {
 
 impl Blobs {
     /// A URL for one act on one object, valid for `valid_for`. `public_base` is what the client reaches [`super::router`] under, such as
-    /// `http://localhost:8080`; with an empty one the URL is a path.
+    /// `http://localhost:8080`; with an empty one the URL is a path. For objects in S3 it is not looked at.
     ///
     /// # Errors
     /// [`BlobError::Key`], [`BlobError::ContentType`] or [`BlobError::Presign`] for what could not be used.
@@ -112,9 +118,19 @@ impl Blobs {
             Some(text) => Some(envelope::describe(&[], &text).ok_or(BlobError::ContentType)?.content_type),
             None => None,
         };
+        #[cfg(feature = "engines")]
+        if let super::Floor::S3(bucket) = &self.0.floor {
+            // S3 counts whole seconds from a whole second on; one is the least.
+            let now = Timestamp::from_seconds(self.0.clock.now().seconds());
+            let seconds = self.0.clock.now().plus(valid_for).since(now).as_secs().clamp(1, PRESIGN_MAX.as_secs());
+            let url = bucket.presign(method, key, content_type.as_deref(), now, seconds);
+            let headers = content_type.into_iter().map(|content_type| ("content-type".to_owned(), content_type)).collect();
+            return Ok(Presigned { method, url, headers, expires_at: now.plus(Duration::from_secs(seconds)) });
+        }
+        let signing_key = self.0.signing_key.as_ref().ok_or(PresignError::Key)?;
         let expires_at = self.0.clock.now().plus(valid_for);
         let mut query = Query { expires: expires_at.micros(), content_type, max_size, signature: String::new() };
-        query.signature = hex::encode(self.mac(method, key, &query).finalize().into_bytes());
+        query.signature = hex::encode(signed(signing_key, method, key, &query).finalize().into_bytes());
         let mut url = format!("{}/blobs/{key}?expires={}", public_base.trim_end_matches('/'), query.expires);
         if let Some(content_type) = &query.content_type {
             url.push_str(&format!("&type={}", utf8_percent_encode(content_type, NON_ALPHANUMERIC)));
@@ -131,21 +147,23 @@ impl Blobs {
     pub(super) fn allows(&self, method: Method, key: &str, query: &Query) -> Result<(), Refusal> {
         let mut signature = [0_u8; 32];
         hex::decode_to_slice(&query.signature, &mut signature).map_err(|_| Refusal::Signature)?;
-        self.mac(method, key, query).verify_slice(&signature).map_err(|_| Refusal::Signature)?;
+        // Where nothing is signed for the router, nothing is signed.
+        let signing_key = self.0.signing_key.as_ref().ok_or(Refusal::Signature)?;
+        signed(signing_key, method, key, query).verify_slice(&signature).map_err(|_| Refusal::Signature)?;
         let expires_at = Timestamp::from_micros(query.expires);
         if self.0.clock.now() >= expires_at { Err(Refusal::Expired(expires_at)) } else { Ok(()) }
     }
+}
 
-    /// Over one line for each part. A part of a URL may hold line ends, where one that was signed has none; so each is preceded by its
-    /// length, and no two sets of parts have the same text.
-    fn mac(&self, method: Method, key: &str, query: &Query) -> impl Mac + use<> {
-        let expires = query.expires.to_string();
-        let content_type = query.content_type.as_deref().map_or("-".to_owned(), |text| format!("={text}"));
-        let max_size = query.max_size.map_or("-".to_owned(), |size| format!("={size}"));
-        let mut text = "crashcart blob 1\n".to_owned();
-        for part in [method.name(), key, &expires, &content_type, &max_size] {
-            text.push_str(&format!("{} {part}\n", part.len()));
-        }
-        mac(&self.0.signing_key, &[text.as_bytes()])
+/// Over one line for each part. A part of a URL may hold line ends, where one that was signed has none; so each is preceded by its
+/// length, and no two sets of parts have the same text.
+fn signed(signing_key: &Secret, method: Method, key: &str, query: &Query) -> impl Mac + use<> {
+    let expires = query.expires.to_string();
+    let content_type = query.content_type.as_deref().map_or("-".to_owned(), |text| format!("={text}"));
+    let max_size = query.max_size.map_or("-".to_owned(), |size| format!("={size}"));
+    let mut text = "crashcart blob 1\n".to_owned();
+    for part in [method.name(), key, &expires, &content_type, &max_size] {
+        text.push_str(&format!("{} {part}\n", part.len()));
     }
+    mac(signing_key, &[text.as_bytes()])
 }

@@ -148,7 +148,7 @@ impl From<BlobError> for Problem {
             BlobError::Digest { .. } => &kinds::DIGEST,
             BlobError::Key { .. } | BlobError::Presign(_) => &kinds::UNREADABLE,
             BlobError::Damaged(_) => return Self::internal(&error),
-            BlobError::Folder { .. } | BlobError::Unavailable { .. } => {
+            BlobError::Folder { .. } | BlobError::Bucket { .. } | BlobError::Unavailable { .. } => {
                 tracing::error!(error = &error as &dyn std::error::Error, "an object could not be served");
                 return Self::new(&kinds::UNAVAILABLE).detail("Object storage does not answer.");
             }

@@ -4,9 +4,15 @@ use super::*;
 
 const START: Timestamp = crate::clock::SIMULATED_EPOCH;
 
-fn limiter(capacity: u32, rate: u32) -> Limiter {
-    Limiter::in_memory(Clock::simulated(), Bucket::new(capacity, rate).unwrap(), 100)
+async fn fresh(bucket: Bucket) -> (Limiter, Clock) {
+    let clock = Clock::simulated();
+    (Limiter::in_memory(clock, bucket, 100), clock)
 }
+
+crate::limiter_suite!(
+    #[tokio::test(start_paused = true)]
+    fresh
+);
 
 fn shelf(capacity: u32, rate: u32, keys_max: usize) -> Shelf {
     Shelf { bucket: Bucket::new(capacity, rate).unwrap(), keys_max, levels: BTreeMap::new(), by_full: BTreeSet::new() }
@@ -14,39 +20,6 @@ fn shelf(capacity: u32, rate: u32, keys_max: usize) -> Shelf {
 
 fn after(micros: i64) -> Timestamp {
     Timestamp::from_micros(START.micros() + micros)
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_burst_passes_up_to_the_capacity_and_is_told_when_to_return() {
-    let limiter = limiter(3, 2);
-    for remaining in [2, 1, 0] {
-        assert_eq!(limiter.take("a", 1).await.unwrap(), Taken { allowed: true, remaining, retry_after: Duration::ZERO });
-    }
-    let refused = Taken { allowed: false, remaining: 0, retry_after: Duration::from_millis(500) };
-    assert_eq!(limiter.take("a", 1).await.unwrap(), refused);
-    assert!(limiter.take("b", 3).await.unwrap().allowed, "another key has its own bucket");
-    limiter.clock.sleep(Duration::from_micros(499_999)).await;
-    assert_eq!(limiter.take("a", 1).await.unwrap().retry_after, Duration::from_micros(1));
-    limiter.clock.sleep(Duration::from_micros(1)).await;
-    assert!(limiter.clone().take("a", 1).await.unwrap().allowed, "clones share the buckets");
-    assert!(!limiter.take("a", 1).await.unwrap().allowed);
-}
-
-#[tokio::test(start_paused = true)]
-async fn all_or_none_is_taken_and_nothing_at_all_reads_the_level() {
-    let limiter = limiter(5, 1);
-    assert!(limiter.take("a", 3).await.unwrap().allowed);
-    assert_eq!(limiter.take("a", 3).await.unwrap(), Taken { allowed: false, remaining: 2, retry_after: Duration::from_secs(1) });
-    assert_eq!(limiter.take("a", 0).await.unwrap(), Taken { allowed: true, remaining: 2, retry_after: Duration::ZERO });
-    assert!(limiter.take("a", 2).await.unwrap().allowed);
-}
-
-#[tokio::test(start_paused = true)]
-async fn what_can_never_pass_is_a_mistake_and_not_a_wait() {
-    assert!(matches!(limiter(5, 1).take("a", 6).await, Err(LimiterError::NeverFits { tokens: 6, capacity: 5 })));
-    assert!(matches!(Bucket::new(0, 1), Err(LimiterError::Zero)));
-    assert!(matches!(Bucket::new(1, 0), Err(LimiterError::Zero)));
-    assert!(serde_json::from_str::<Bucket>(r#"{"capacity": 0, "refill_per_second": 1}"#).is_err());
 }
 
 #[test]

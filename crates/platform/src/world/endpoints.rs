@@ -42,8 +42,9 @@ pub(super) fn add(router: Router, world: &World, manifest: &'static Manifest, db
     let (name, world, bus) = (manifest.name, world.clone(), world.bus().clone());
     // Printed when somebody asks for it: in most worlds nobody does, and there are thousands of worlds.
     let document = Arc::new(LazyLock::new(move || openapi.to_pretty_json().unwrap_or_default()));
+    let engines = world.0.engines.clone();
     let ready = move || {
-        let (db, tasks, bus) = (db.clone(), tasks.clone(), bus.clone());
+        let (db, tasks, bus, engines) = (db.clone(), tasks.clone(), bus.clone(), engines.clone());
         async move {
             let store: Result<i64, DbError> = db.read(async |tx: &mut Tx<'_>| tx.fetch_one("SELECT 1", vec![]).await).await;
             let mut parts = BTreeMap::from([
@@ -52,6 +53,8 @@ pub(super) fn add(router: Router, world: &World, manifest: &'static Manifest, db
             ]);
             parts.extend(tasks.ailments().into_iter().map(|(task, reason)| (task, Err(reason))));
             let up = parts.values().all(Result::is_ok);
+            // Shown and not counted: without a cache, a limiter or objects a service goes on, slower or with a 503 where it needs them.
+            parts.extend(engines.ailments().await.into_iter().map(|(engine, ailment)| (engine, ailment.map_or(Ok(()), Err))));
             let shown: BTreeMap<_, _> = parts
                 .into_iter()
                 .map(|(part, state)| {

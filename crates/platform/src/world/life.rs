@@ -6,6 +6,7 @@ use tokio::sync::Notify;
 
 use super::{Instance, Standing, StartError, Stores, World, all_migrations, endpoints};
 use crate::{
+    blob::BlobError,
     bus::TopicSettings,
     consumer,
     db::Db,
@@ -32,6 +33,10 @@ impl World {
         let name = manifest.name;
         let inner = &self.0;
         let (db, outbox_bell) = self.stand(manifest).await?;
+        // Asked once for all: a store that takes long to say nothing must not be waited for by one service after another.
+        if self.names().len() == 1 {
+            self.look_for_objects().await?;
+        }
         for topic in manifest.publishes.iter().chain(manifest.consumes) {
             let retention = Some(Duration::from_secs(inner.platform.event_retention_hours * 3600));
             inner.bus.create_topic(topic, TopicSettings { retention, ..TopicSettings::default() }).await?;
@@ -59,6 +64,8 @@ impl World {
             registry: inner.registry.clone(),
             cache: inner.cache.clone(),
             blobs: inner.blobs.clone(),
+            engines: inner.engines.clone(),
+            world_clock: inner.clock,
             leases: inner.leases.clone(),
             faults: inner.faults.clone(),
             metrics: metrics.clone(),
@@ -121,6 +128,21 @@ impl World {
             standing.instances.insert(instance, Instance { tasks, router, rungs: service.rungs, consumers: running });
         }
         Ok(())
+    }
+
+    async fn look_for_objects(&self) -> Result<(), BuildError> {
+        match self.0.blobs.prepare().await {
+            Ok(()) => Ok(()),
+            // Nothing but a person mends that, so it is told now.
+            Err(error @ BlobError::Bucket { .. }) => Err(BuildError::Other(error.to_string())),
+            Err(error) => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "object storage does not answer; who needs an object is answered 503 until it does"
+                );
+                Ok(())
+            }
+        }
     }
 
     /// How often this instance was started before.

@@ -80,6 +80,8 @@ impl App {
             }
             Err(BlobError::NotFound(_)) => return Ok(self.later(upload)),
             Err(BlobError::Damaged(_)) => return Ok(self.reject(upload, "the bytes are damaged")),
+            // Who uploads to S3 is not stopped by a size: this is where it is looked at.
+            Err(BlobError::TooLarge { .. }) => return Ok(self.reject(upload, &format!("it has more than {max} bytes"))),
             Err(error) => return Err(error.into()),
             Ok(info) if info.size > max => return Ok(self.reject(upload, &format!("it has more than {max} bytes"))),
             Ok(_) => {}

@@ -1,0 +1,83 @@
+//! The way of the tests to the engines: `CRASHCART_ENGINES` names the file that `cargo xtask engines up` has written. A test that finds no
+//! engine fails and says how to start one; it never passes without having asked.
+#![cfg(feature = "engines")]
+#![expect(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "a test ends at what it does not expect")]
+
+mod server;
+
+use std::{
+    path::PathBuf,
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+use platform::{
+    Chance, Clock, Settings,
+    engine::Redis,
+    fault::Faults,
+    settings::{DEFAULTS, EngineSettings, RedisSettings, S3Settings, environment},
+};
+
+pub use self::server::{Server, TlsFiles};
+
+const VARIABLE: &str = "CRASHCART_ENGINES";
+
+/// The settings file of the engines that are up.
+#[must_use]
+pub fn file() -> PathBuf {
+    let path = environment().find(|(name, _)| name == VARIABLE).map(|(_, value)| PathBuf::from(value));
+    path.unwrap_or_else(|| {
+        panic!(
+            "{VARIABLE} is not set: these tests need the engines, which `make test-engines` starts (or `cargo xtask engines up`, then set it to the file that it names)"
+        )
+    })
+}
+
+/// The defaults with that file over them.
+#[must_use]
+pub fn settings() -> Settings {
+    Settings::load(DEFAULTS, Some(&file()), std::iter::empty())
+        .expect("the program takes the file that `cargo xtask engines up` has written")
+}
+
+fn engines() -> EngineSettings {
+    settings().engines().expect("the section is sound")
+}
+
+/// Redis, with a prefix that nobody else has and patience for a busy machine.
+#[must_use]
+pub fn redis_settings() -> RedisSettings {
+    let settings = engines().redis;
+    assert!(settings.url.is_some(), "{} names no Redis: `cargo xtask engines up --only redis,minio`", file().display());
+    RedisSettings { prefix: format!("{}:", unique("test")), timeout_ms: 5_000, ..settings }
+}
+
+#[must_use]
+pub fn redis() -> Redis {
+    Redis::new(&redis_settings()).expect("an address")
+}
+
+/// The store of objects, with a bucket that nobody else has.
+#[must_use]
+pub fn s3_settings() -> S3Settings {
+    let settings = engines().s3;
+    assert!(!settings.endpoint.is_empty(), "{} names no S3: `cargo xtask engines up --only redis,minio`", file().display());
+    S3Settings { bucket: unique("bucket"), try_timeout_ms: 20_000, timeout_ms: 30_000, ..settings }
+}
+
+/// A name that nobody else has, in small letters and digits.
+#[must_use]
+pub fn unique(what: &str) -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    format!("{what}-{}-{}-{}", std::process::id(), Clock::real().now().micros(), COUNT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// A clock that stands still until somebody sleeps by it, set to now.
+#[must_use]
+pub fn clock() -> Clock {
+    Clock::by_hand(Clock::real().now())
+}
+
+#[must_use]
+pub fn no_faults() -> Faults {
+    Faults::new(Clock::real(), Chance::seeded(1))
+}
