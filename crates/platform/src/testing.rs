@@ -1,6 +1,9 @@
 //! What the tests of every service stand on: a simulated world with some services in it, and a caller who speaks HTTP to them. It is the
 //! real starter, layer, stores and bus; only time, chance and threads are the simulation's.
 
+#[cfg(any(test, feature = "engines"))]
+pub mod stores;
+
 use std::{collections::BTreeSet, time::Duration};
 
 use axum::{Router, body::Body};

@@ -1,0 +1,55 @@
+//! A runtime beside one that has a single thread, such as a simulated world's: its thread waits here for the engine, while the engine's answers
+//! arrive over there. To the world no time passes and nothing else happens meanwhile, as with work on SQLite, so the tests of a service
+//! can be played on the engine as they are.
+
+use std::{
+    pin::pin,
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll, Wake, Waker},
+    thread::{self, Thread},
+};
+
+use tokio::runtime::{Builder, Runtime};
+
+#[derive(Debug, Default)]
+pub(super) struct Beside(Mutex<Option<Runtime>>);
+
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+impl Beside {
+    /// Runs work to its end on this thread, with sockets and timers of the other runtime.
+    pub(super) fn wait<T>(&self, work: impl Future<Output = T>) -> T {
+        let runtime = {
+            let mut runtime = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            if runtime.is_none() {
+                *runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().ok();
+            }
+            runtime.as_ref().map(|runtime| runtime.handle().clone())
+        };
+        let _entered = runtime.as_ref().map(tokio::runtime::Handle::enter);
+        // Not for its turn to be over: nobody would give it another one.
+        let mut work = pin!(tokio::task::unconstrained(work));
+        let waker = Waker::from(Arc::new(Unpark(thread::current())));
+        loop {
+            match work.as_mut().poll(&mut Context::from_waker(&waker)) {
+                Poll::Ready(answer) => return answer,
+                Poll::Pending => thread::park(),
+            }
+        }
+    }
+}
+
+impl Drop for Beside {
+    /// Without waiting, which a world's thread must not do.
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.get_mut().unwrap_or_else(PoisonError::into_inner).take() {
+            runtime.shutdown_background();
+        }
+    }
+}
