@@ -5,9 +5,11 @@
 //!
 //! Later wins: defaults, file, `.env`, environment, [`Settings::with`]. In the environment `CRASHCART_<SECTION>__<KEY>` reaches
 //! every key; `SERVICE_<KEY>` reaches that key in every section that has it (ledger P-06: `SERVICE_REDIS_URL`), the name with the
-//! section wins over it; `SERVICE_<NAME>_SERVICE_URL` sets `calls.<name>`, where another service is reached. Variables that start
-//! otherwise are not ours. A duration is an integer with its unit in the key's name.
+//! section wins over it; `SERVICE_<NAME>_SERVICE_URL` sets `calls.<name>`, where another service is reached. With `_FILE` behind it a name
+//! of either kind says which file holds the value: so a secret need not stand in the environment. Variables that start otherwise are not
+//! ours. A duration is an integer with its unit in the key's name.
 
+mod engines;
 mod environment;
 mod error;
 mod layers;
@@ -24,6 +26,7 @@ use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
 pub use self::{
+    engines::{EngineSettings, Objects, RedisSettings, S3Settings, Shelf, StoreSettings},
     environment::environment,
     error::{Problem, SettingsError},
     print::MASK,

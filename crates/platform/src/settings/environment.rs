@@ -14,6 +14,7 @@ use super::{
 const OWN: &str = "CRASHCART_";
 const EVERY: &str = "SERVICE_";
 const REMOTE: &str = "_SERVICE_URL";
+const IN_FILE: &str = "_FILE";
 
 /// The process's environment. What is not UTF-8 becomes so with replacement characters, which then fits nothing and is told.
 pub fn environment() -> impl Iterator<Item = (String, String)> {
@@ -71,6 +72,13 @@ fn unquoted(value: &str) -> Option<String> {
 
 impl Settings {
     pub(super) fn apply_variables(&mut self, variables: &[Variable], problems: &mut Vec<Problem>) {
+        let read: Vec<Variable>;
+        let variables = if variables.iter().any(|variable| variable.name.ends_with(IN_FILE)) {
+            read = variables.iter().filter_map(|variable| self.from_file(variable, problems)).collect();
+            &read
+        } else {
+            variables
+        };
         // The name with the section is the more exact one, so it has the last word whatever the order.
         for variable in variables {
             if let Some(name) = variable.name.strip_prefix(EVERY) {
@@ -93,6 +101,33 @@ impl Settings {
         }
     }
 
+    /// A variable that names a file, as one that has what stands in it (without the line's end); any other as it is.
+    fn from_file(&self, variable: &Variable, problems: &mut Vec<Problem>) -> Option<Variable> {
+        let Variable { name, value, origin } = variable;
+        let as_it_is = || Some(Variable { name: name.clone(), value: value.clone(), origin: origin.clone() });
+        let Some(bare) = name.strip_suffix(IN_FILE).filter(|bare| self.reaches(bare) && !self.reaches(name)) else { return as_it_is() };
+        match std::fs::read_to_string(value) {
+            Ok(text) => {
+                let value = text.strip_suffix('\n').map_or(text.as_str(), |line| line.strip_suffix('\r').unwrap_or(line)).to_owned();
+                Some(Variable { name: bare.to_owned(), value, origin: origin.clone() })
+            }
+            Err(cause) => {
+                problems.push(Problem::Unreadable { path: value.into(), cause: format!("{cause} (named by {name})") });
+                None
+            }
+        }
+    }
+
+    /// Whether there is a key that a variable of this name sets.
+    fn reaches(&self, name: &str) -> bool {
+        match name.strip_prefix(EVERY) {
+            Some(name) => {
+                self.entries.keys().filter_map(|path| path.split_once('.')).any(|(section, key)| every_name(section, key) == name)
+            }
+            None => self.entries.keys().any(|path| own_name(path) == name),
+        }
+    }
+
     fn apply_to_every(&mut self, name: &str, variable: &Variable, problems: &mut Vec<Problem>) {
         let call = name.strip_suffix(&REMOTE[1..]).and_then(|service| service.strip_suffix('_'));
         let paths: Vec<String> = match call {
@@ -102,7 +137,7 @@ impl Settings {
             None => self
                 .entries
                 .keys()
-                .filter(|path| path.split_once('.').is_some_and(|(section, key)| section != "calls" && upper(key) == name))
+                .filter(|path| path.split_once('.').is_some_and(|(section, key)| section != "calls" && every_name(section, key) == name))
                 .cloned()
                 .collect(),
         };
@@ -114,7 +149,7 @@ impl Settings {
                 .entries
                 .keys()
                 .filter_map(|path| path.split_once('.'))
-                .map(|(section, key)| if section == "calls" { format!("{}{REMOTE}", upper(key)) } else { upper(key) })
+                .map(|(section, key)| if section == "calls" { format!("{}{REMOTE}", upper(key)) } else { every_name(section, key) })
                 .collect();
             let nearest = nearest(name, known.iter().map(String::as_str)).map(|near| format!("{EVERY}{near}"));
             problems.push(Problem::UnknownVariable { nearest, origin: variable.origin.clone() });
@@ -159,6 +194,11 @@ fn read(text: &str, default: &Value) -> Option<Value> {
 
 fn upper(key: &str) -> String {
     key.to_ascii_uppercase().replace('-', "_").replace('.', "__")
+}
+
+/// What sets a key in every section that has it. The engines are shared, so their tables count as keys: `SERVICE_REDIS_URL`.
+fn every_name(section: &str, key: &str) -> String {
+    if section == "engines" { upper(key).replace("__", "_") } else { upper(key) }
 }
 
 fn own_name(path: &str) -> String {

@@ -31,6 +31,14 @@ impl Settings {
         out
     }
 
+    /// A section as JSON, with the same masks; nothing where there is no such section.
+    #[must_use]
+    pub fn shown_section(&self, name: &str) -> Option<serde_json::Value> {
+        let mut table = Value::Table(self.table(name)?);
+        mask(&mut table);
+        serde_json::to_value(table).ok()
+    }
+
     fn print_entries(&self, table: &str, out: &mut String) {
         for (path, entry) in &self.entries {
             let (parent, key) = path.rsplit_once('.').unwrap_or(("", path));
@@ -59,6 +67,22 @@ pub(super) fn is_secret(path: &str) -> bool {
 pub(super) fn shown(path: &str, value: &Value) -> String {
     let empty = value.as_str().is_some_and(str::is_empty);
     if is_secret(path) && !empty { Value::String(MASK.to_owned()).to_string() } else { without_passwords(value).to_string() }
+}
+
+/// Masks a table at every depth.
+fn mask(value: &mut Value) {
+    let Value::Table(table) = value else {
+        *value = without_passwords(value);
+        return;
+    };
+    for (key, value) in table.iter_mut() {
+        let hidden = is_secret(key) && !value.is_table() && !value.as_str().is_some_and(str::is_empty);
+        if hidden {
+            *value = Value::String(MASK.to_owned());
+        } else {
+            mask(value);
+        }
+    }
 }
 
 fn without_passwords(value: &Value) -> Value {

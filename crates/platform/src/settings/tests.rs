@@ -249,3 +249,22 @@ fn the_print_shows_origins_and_comments_and_hides_secrets() {
         assert_eq!(again["order"]["retry"]["pause_ms"].as_integer(), Some(100));
     }
 }
+
+#[test]
+fn a_secret_may_stand_in_a_file_that_the_environment_names() {
+    let (_folder, path) = file("sesame\n");
+    let path = path.display().to_string();
+    let settings = load(None, &[("CRASHCART_INVENTORY__API_KEY_FILE", &path), ("SERVICE_REDIS_URL_FILE", &path)]).unwrap();
+    let inventory: Inventory = settings.section("inventory").unwrap();
+    assert_eq!((inventory.api_key.as_str(), inventory.redis_url.as_str()), ("sesame", "sesame"));
+    assert!(!format!("{settings:?}").contains("api_key = \"sesame"));
+    let missing = env_mistake("CRASHCART_INVENTORY__API_KEY_FILE", "/nowhere/key");
+    assert!(missing.starts_with("cannot read /nowhere/key: ") && missing.contains("API_KEY_FILE"), "{missing}");
+}
+
+#[test]
+fn an_engine_is_reached_by_the_name_that_all_services_share() {
+    let settings =
+        Settings::load(super::DEFAULTS, None, [("SERVICE_REDIS_URL".to_owned(), "redis://r:6379".to_owned())].into_iter()).unwrap();
+    assert_eq!(settings.engines().unwrap().redis.url.unwrap().expose(), "redis://r:6379");
+}

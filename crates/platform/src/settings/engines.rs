@@ -1,0 +1,220 @@
+//! Which engine stands behind which store, and how each is reached: the sections `[stores]` and `[engines]`. They are two because a file
+//! that names engines (`cargo xtask engines up` writes one with all of them) says what there is, and not what the services are to use: that
+//! is a choice of its own for each store, and without one everything is embedded.
+//!
+//! What opens an engine (a password, a URL that may hold one) is a [`Secret`], so no `Debug` shows it.
+
+use serde::{Deserialize, Deserializer};
+
+use super::{Section, Settings, SettingsError};
+use crate::auth::Secret;
+
+/// Where what is forgotten is kept: the cache, and the buckets of the limiter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Shelf {
+    /// In this process.
+    Memory,
+    /// In Redis (`[engines.redis]`), for several processes together.
+    Redis,
+}
+
+/// Where objects are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Objects {
+    /// In the data folder.
+    Disk,
+    /// In a store that speaks S3 (`[engines.s3]`).
+    S3,
+}
+
+/// The section `[stores]`: what stands behind each port.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StoreSettings {
+    pub cache: Shelf,
+    pub limiter: Shelf,
+    pub blobs: Objects,
+}
+
+/// The section `[engines]`: how each is reached. One without an address is not there.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EngineSettings {
+    pub redis: RedisSettings,
+    pub s3: S3Settings,
+    pub postgresql: UrlSettings,
+    pub mariadb: MariadbSettings,
+    pub kafka: KafkaSettings,
+    pub schema_registry: UrlSettings,
+    pub cassandra: CassandraSettings,
+    pub couchdb: UrlSettings,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RedisSettings {
+    /// `redis://` or, with TLS, `rediss://`; with user and password where it wants them.
+    #[serde(deserialize_with = "filled")]
+    pub url: Option<Secret>,
+    /// A PEM file with the authority to trust instead of the usual ones.
+    pub ca_file: String,
+    /// An answer that takes longer is none.
+    pub timeout_ms: u64,
+    /// In front of every key.
+    pub prefix: String,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct S3Settings {
+    /// `https://host` or `http://host:port`.
+    pub endpoint: String,
+    /// The same store as clients reach it, for the URLs that they are given; `endpoint` when empty.
+    pub public_endpoint: String,
+    pub region: String,
+    pub bucket: String,
+    #[serde(deserialize_with = "filled")]
+    pub access_key: Option<Secret>,
+    #[serde(deserialize_with = "filled")]
+    pub secret_key: Option<Secret>,
+    /// A PEM file with an authority to trust beside the usual ones.
+    pub ca_file: String,
+    /// One try that takes longer has failed.
+    pub try_timeout_ms: u64,
+    /// How often what failed is tried again, after a pause that grows.
+    pub retries: usize,
+    /// What takes longer than this with all its tries is given up.
+    pub timeout_ms: u64,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UrlSettings {
+    #[serde(deserialize_with = "filled")]
+    pub url: Option<Secret>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MariadbSettings {
+    #[serde(deserialize_with = "filled")]
+    pub url: Option<Secret>,
+    #[serde(deserialize_with = "filled")]
+    pub replica_url: Option<Secret>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KafkaSettings {
+    pub bootstrap_servers: String,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CassandraSettings {
+    pub contact_points: String,
+    pub local_datacenter: String,
+}
+
+impl Section for StoreSettings {
+    fn validate(&self) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+impl Section for EngineSettings {
+    fn validate(&self) -> Result<(), String> {
+        let url = |name: &str, value: &str, schemes: [&str; 2]| {
+            let sound = value.is_empty() || schemes.iter().any(|scheme| value.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty()));
+            // The value stays out of it: it may hold a password.
+            if sound { Ok(()) } else { Err(format!("`{name}` must begin with {} or {}, with a host behind it", schemes[0], schemes[1])) }
+        };
+        let exposed = |secret: &Option<Secret>| secret.as_ref().map(|secret| secret.expose().to_owned()).unwrap_or_default();
+        url("redis.url", &exposed(&self.redis.url), ["redis://", "rediss://"])?;
+        url("s3.endpoint", &self.s3.endpoint, ["https://", "http://"])?;
+        url("s3.public_endpoint", &self.s3.public_endpoint, ["https://", "http://"])?;
+        url("postgresql.url", &exposed(&self.postgresql.url), ["postgresql://", "postgres://"])?;
+        for (name, value) in [
+            ("redis.timeout_ms", self.redis.timeout_ms),
+            ("s3.try_timeout_ms", self.s3.try_timeout_ms),
+            ("s3.timeout_ms", self.s3.timeout_ms),
+        ] {
+            if !(1..=60_000).contains(&value) {
+                return Err(format!("`{name}` must be from 1 to 60000"));
+            }
+        }
+        if self.s3.retries > 10 {
+            return Err("`s3.retries` must be from 0 to 10".into());
+        }
+        // The letters that a name of a bucket may have, so that it can stand in a path as it is.
+        let letters = |name: &str| name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte));
+        if !(3..=63).contains(&self.s3.bucket.len()) || !letters(&self.s3.bucket) || self.s3.bucket.starts_with(['-', '.']) {
+            return Err("`s3.bucket` must be 3 to 63 small letters, digits, `-` and `.`, and begin with a letter or a digit".into());
+        }
+        Ok(())
+    }
+}
+
+impl Settings {
+    /// Which engine stands behind which store.
+    pub fn stores(&self) -> Result<StoreSettings, SettingsError> {
+        self.checked("stores")
+    }
+
+    /// How the engines are reached.
+    pub fn engines(&self) -> Result<EngineSettings, SettingsError> {
+        self.checked("engines")
+    }
+}
+
+/// An empty text is none.
+fn filled<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Secret>, D::Error> {
+    Ok(Secret::new(String::deserialize(deserializer)?).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::DEFAULTS, *};
+
+    fn settings(changes: &[(&str, &str)]) -> Settings {
+        let defaults = Settings::load(DEFAULTS, None, std::iter::empty()).unwrap();
+        changes.iter().fold(defaults, |settings, (path, value)| settings.with(path, *value).unwrap())
+    }
+
+    #[test]
+    fn without_a_choice_everything_is_embedded() {
+        let stores = settings(&[]).stores().unwrap();
+        assert_eq!((stores.cache, stores.limiter, stores.blobs), (Shelf::Memory, Shelf::Memory, Objects::Disk));
+        assert!(settings(&[]).engines().unwrap().redis.url.is_none());
+    }
+
+    #[test]
+    fn what_opens_an_engine_is_in_no_print() {
+        let settings = settings(&[
+            ("engines.redis.url", "redis://default:sesame@127.0.0.1:6379/0"),
+            ("engines.s3.access_key", "sesame"),
+            ("engines.s3.secret_key", "sesame"),
+            ("engines.postgresql.url", "postgresql://crashcart:sesame@127.0.0.1/crashcart"),
+        ]);
+        let engines = settings.engines().unwrap();
+        assert_eq!(engines.s3.secret_key.as_ref().unwrap().expose(), "sesame");
+        for shown in [format!("{engines:?}"), settings.printable(), settings.shown_section("engines").unwrap().to_string()] {
+            assert!(!shown.contains("sesame"), "{shown}");
+        }
+    }
+
+    #[test]
+    fn an_address_that_cannot_be_one_is_named_without_its_password() {
+        for (path, value) in [
+            ("engines.redis.url", "http://:sesame@x"),
+            ("engines.s3.endpoint", "s3.example.com"),
+            ("engines.postgresql.url", "mysql://x"),
+            ("engines.s3.bucket", "My Bucket"),
+        ] {
+            let refused = settings(&[(path, value)]).engines().unwrap_err().to_string();
+            assert!(refused.contains(&format!("`{path}` is refused")) && !refused.contains("sesame"), "{refused}");
+        }
+    }
+}
