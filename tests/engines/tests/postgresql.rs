@@ -1,7 +1,10 @@
 //! PostgreSQL behind `platform::db::Db`: the suite that SQLite takes, the same random work for both, and what only an engine can do: be away,
 //! be slow, refuse an order, be used by several processes.
 
+#![expect(clippy::disallowed_types, reason = "the derive of AvroSchema names HashSet in a signature; nobody looks at its order")]
+
 use std::{
+    collections::BTreeMap,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -9,16 +12,21 @@ use std::{
     time::Duration,
 };
 
+use apache_avro::AvroSchema;
 use engine_tests::{proxy::Proxy, setting};
 use platform::{
-    Chance, Clock,
+    Chance, Clock, Ids,
     auth::Secret,
+    bus::{Bus, TopicSettings},
     db::{Db, DbError, Migration, Tx, postgresql::Options},
+    event::{self, Event, Outbox, Relay},
+    idempotency::{self, Idempotency, Key},
+    lease::Leases,
+    schema::Registry,
+    service::Progress,
     testing::stores::{self, count, insert, migrations, no_faults, twins},
     values,
 };
-
-const NEEDS: &str = "the suite is told what it needs by `#[ignore]`";
 
 fn options(schema: &str) -> Options {
     let mut options = Options::new(Secret::new(setting("engines.postgresql.url")).unwrap());
@@ -27,7 +35,7 @@ fn options(schema: &str) -> Options {
 }
 
 fn open(options: &Options) -> Db {
-    Db::postgresql("test", options, Chance::seeded(1), no_faults()).expect(NEEDS)
+    Db::postgresql("test", options, Chance::seeded(1), no_faults()).unwrap()
 }
 
 /// A database of this name without anything in it.
@@ -182,6 +190,139 @@ async fn what_is_vacuumed_has_no_dead_rows() {
     let query = "SELECT pg_relation_size('notes')";
     let size: i64 = db.read(async |tx: &mut Tx<'_>| tx.fetch_one(query, vec![]).await).await.unwrap();
     assert_eq!(size, 0, "what held nothing but dead rows is cut off");
+}
+
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize, AvroSchema)]
+#[avro(namespace = "crashcart.engines")]
+struct Counted {
+    thing: i64,
+    number: i64,
+}
+
+impl Event for Counted {
+    const TOPIC: &'static str = "engines.thing.counted.v1";
+    fn key(&self) -> String {
+        self.thing.to_string()
+    }
+}
+
+/// Four write events while two processes relay: each is published, once, and those of one thing in the order of its changes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+#[ignore = "needs the engines: make test-engines"]
+async fn two_relays_publish_each_event_once_and_in_order() {
+    let (clock, things, changes) = (Clock::real(), 4_i64, 60_i64);
+    let db = fresh("relays").await;
+    db.migrate(&[event::migrations("test"), migrations()].concat()).await.unwrap();
+    let (bus, registry) = (Bus::in_memory(clock, no_faults()), Registry::in_memory());
+    bus.create_topic(Counted::TOPIC, TopicSettings::default()).await.unwrap();
+    let outbox = Outbox::new("test", clock, Ids::new(clock, Chance::seeded(1), "test", 0), registry.clone(), Arc::default());
+    outbox.register::<Counted>().unwrap();
+    let writers: Vec<_> = (0..things)
+        .map(|thing| {
+            let (db, outbox) = (open(&options("relays")), outbox.clone());
+            tokio::spawn(async move {
+                insert(&db, thing).await.unwrap();
+                for number in 0..changes {
+                    let outbox = outbox.clone();
+                    db.write(async move |tx: &mut Tx<'_>| {
+                        outbox.add(tx, &Counted { thing, number }).await?;
+                        tx.execute("UPDATE notes SET text = ? WHERE id = ?", values![number.to_string(), thing]).await
+                    })
+                    .await
+                    .unwrap();
+                }
+            })
+        })
+        .collect();
+    let written = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let relays: Vec<_> = (0..2)
+        .map(|_| {
+            // As in a process of its own: with a pool and leases of its own.
+            let relay = Relay::new("test", open(&options("relays")), bus.clone(), clock, Leases::default());
+            let written = written.clone();
+            tokio::spawn(async move {
+                let (mut steps, mut turned_away) = (0, 0);
+                loop {
+                    let is_last = written.load(Ordering::SeqCst);
+                    match relay.step().await.unwrap() {
+                        Progress::Until(_) => turned_away += 1,
+                        Progress::Idle if is_last => return (steps, turned_away),
+                        _ => steps += 1,
+                    }
+                }
+            })
+        })
+        .collect();
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    written.store(true, Ordering::SeqCst);
+    for relay in relays {
+        relay.await.unwrap();
+    }
+    let mut found: BTreeMap<String, Vec<i64>> = BTreeMap::new();
+    for partition in 0..bus.end_offsets(Counted::TOPIC).unwrap().len() {
+        for delivery in bus.read(Counted::TOPIC, u32::try_from(partition).unwrap(), 0, 10_000).await.unwrap() {
+            let event = platform::schema::decode_json(&registry, &delivery.value).unwrap();
+            found.entry(delivery.key.clone()).or_default().push(event["number"].as_i64().unwrap());
+        }
+    }
+    let wanted: Vec<i64> = (0..changes).collect();
+    assert_eq!(found, (0..things).map(|thing| (thing.to_string(), wanted.clone())).collect());
+    let pending = "SELECT count(*) FROM test_outbox WHERE status <> 'SENT' OR sent_at IS NULL";
+    assert_eq!(db.read(async |tx: &mut Tx<'_>| tx.fetch_one::<i64>(pending, vec![]).await).await.unwrap(), 0);
+}
+
+/// The same request from eight at once, of several processes: one does the work, all get its answer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+#[ignore = "needs the engines: make test-engines"]
+async fn the_same_request_has_one_effect_and_one_answer() {
+    use platform::{http::Answer, problem::Problem};
+    let db = fresh("idempotency").await;
+    db.migrate(&[vec![idempotency::migration("test")], migrations()].concat()).await.unwrap();
+    let all: Vec<_> = (0..8_i64)
+        .map(|caller| {
+            let (db, answers) = (open(&options("idempotency")), Idempotency::new("test", Clock::real()));
+            tokio::spawn(async move {
+                let key = Key::new("POST /notes", "k", [7; 32]);
+                db.write(async move |tx: &mut Tx<'_>| {
+                    let work = async |tx: &mut Tx<'_>| -> Result<Answer, Problem> {
+                        tx.execute("INSERT INTO notes (id, text) VALUES (?, 'x')", values![caller]).await?;
+                        Answer::ok(&caller)
+                    };
+                    answers.once(tx, Some(&key), work).await
+                })
+                .await
+            })
+        })
+        .collect();
+    let mut bodies = Vec::new();
+    for one in all {
+        bodies.push(one.await.unwrap().unwrap().body);
+    }
+    bodies.dedup();
+    assert_eq!((bodies.len(), count(&db).await), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs the engines: make test-engines"]
+async fn a_lease_is_of_one_process_until_it_ends() {
+    let (one, other) = (fresh("lease").await, open(&options("lease")));
+    let held = one.lease("sweep").await.unwrap().unwrap();
+    assert!(other.lease("sweep").await.unwrap().is_none());
+    other.lease("another").await.unwrap().unwrap().end().await;
+    held.end().await;
+    let held = other.lease("sweep").await.unwrap().unwrap();
+    assert!(one.lease("sweep").await.unwrap().is_none());
+    // As when its process dies: the engine hears of it when the connection closes, a moment later.
+    drop(held);
+    let clock = Clock::real();
+    let freed = async {
+        while one.lease("sweep").await.unwrap().is_none() {
+            clock.sleep(Duration::from_millis(5)).await;
+        }
+    };
+    clock.timeout(Duration::from_secs(10), freed).await.unwrap();
 }
 
 /// Through a proxy that the test can make silent or close.
