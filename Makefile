@@ -3,7 +3,7 @@
 CRASHCART ?= cargo run --release --
 ARGS ?=
 
-.PHONY: help up seed test demo bench bench-growth crash crash-images replays fuzz lab-statistics contract engines-up engines-down engines-status tidy docs ci hooks
+.PHONY: help up seed test demo bench bench-growth crash crash-images replays fuzz lab-statistics contract engines-up engines-down engines-status test-engines tidy docs ci hooks
 
 help:
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -62,6 +62,12 @@ engines-down: ## stops the engines that were started so, and takes their data aw
 
 engines-status: ## which engines are up, where, and whether they answer
 	@cargo xtask engines status $(ARGS)
+
+test-engines: ## the ports on the real engines, and customer, pricing and payment on PostgreSQL
+	@folder=$$(mktemp -d) && cargo xtask engines up --only postgresql --data $$folder > /dev/null && export CRASHCART_ENGINES=$$folder/engines.toml && \
+	cargo test -p engine-tests -- --ignored && \
+	CRASHCART_TEST_SQL=postgresql cargo test -p customer -p pricing -p payment --features platform/engines --tests; \
+	done=$$?; cargo xtask engines down --data $$folder > /dev/null; exit $$done
 
 tidy: ## the order of the house
 	cargo xtask tidy

@@ -30,6 +30,29 @@ pub fn no_faults() -> Faults {
     Faults::new(Clock::real(), Chance::seeded(1))
 }
 
+/// The settings with which the tests of a service are played on an engine as they are: on PostgreSQL with `CRASHCART_TEST_SQL=postgresql`,
+/// which is where `CRASHCART_ENGINES` says. Each stage has schemas of its own.
+#[cfg(feature = "engines")]
+#[must_use]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the tests of a service know nothing of engines, so the variables of the machine must say it"
+)]
+pub fn chosen(settings: crate::settings::Settings) -> crate::settings::Settings {
+    static STAGES: AtomicU64 = AtomicU64::new(0);
+    match std::env::var("CRASHCART_TEST_SQL").as_deref() {
+        Ok("postgresql") => {}
+        Ok(other) => panic!("CRASHCART_TEST_SQL is `{other}`; it can be postgresql"),
+        Err(_) => return settings,
+    }
+    let path = std::env::var("CRASHCART_ENGINES").unwrap_or_else(|_| panic!("CRASHCART_ENGINES does not say where the engines are"));
+    let engines: toml::Table = std::fs::read_to_string(path).unwrap().parse().unwrap();
+    let url = engines["engines"]["postgresql"]["url"].as_str().unwrap();
+    let prefix = format!("stage_{}_{}_", std::process::id(), STAGES.fetch_add(1, Ordering::Relaxed));
+    let changes = [("stores.sql", "postgresql"), ("engines.postgresql.url", url), ("engines.postgresql.schema_prefix", &prefix)];
+    changes.into_iter().fold(settings, |settings, (path, value)| settings.with(path, value).unwrap())
+}
+
 /// Two tables, one after the other.
 #[must_use]
 pub fn migrations() -> Vec<Migration> {

@@ -9,7 +9,7 @@ use std::{
     thread::{self, Thread},
 };
 
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime};
 
 #[derive(Debug, Default)]
 pub(super) struct Beside(Mutex<Option<Runtime>>);
@@ -23,16 +23,10 @@ impl Wake for Unpark {
 }
 
 impl Beside {
-    /// Runs work to its end on this thread, with sockets and timers of the other runtime.
+    /// Runs work to its end on this thread, with sockets and timers of the other runtime. Work that yields would wait for this thread.
     pub(super) fn wait<T>(&self, work: impl Future<Output = T>) -> T {
-        let runtime = {
-            let mut runtime = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            if runtime.is_none() {
-                *runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().ok();
-            }
-            runtime.as_ref().map(|runtime| runtime.handle().clone())
-        };
-        let _entered = runtime.as_ref().map(tokio::runtime::Handle::enter);
+        let runtime = self.runtime();
+        let _entered = runtime.as_ref().map(Handle::enter);
         // Not for its turn to be over: nobody would give it another one.
         let mut work = pin!(tokio::task::unconstrained(work));
         let waker = Waker::from(Arc::new(Unpark(thread::current())));
@@ -42,6 +36,24 @@ impl Beside {
                 Poll::Pending => thread::park(),
             }
         }
+    }
+
+    /// Runs work over there.
+    #[expect(clippy::disallowed_methods, reason = "no world has this runtime, and nothing of a world runs in it")]
+    pub(super) async fn run<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, sqlx::Error>> + Send + 'static,
+    ) -> Result<T, sqlx::Error> {
+        let runtime = self.runtime().ok_or(sqlx::Error::WorkerCrashed)?;
+        runtime.spawn(work).await.unwrap_or(Err(sqlx::Error::WorkerCrashed))
+    }
+
+    fn runtime(&self) -> Option<Handle> {
+        let mut runtime = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if runtime.is_none() {
+            *runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().ok();
+        }
+        runtime.as_ref().map(|runtime| runtime.handle().clone())
     }
 }
 
