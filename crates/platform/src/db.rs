@@ -1,17 +1,22 @@
-//! SQL for a service: one small door, [`Db`], behind which stands SQLite (later PostgreSQL and MySQL, behind the same door).
+//! SQL for a service: one small door, [`Db`], behind which stands SQLite or, with the feature `engines`, PostgreSQL.
 //!
 //! `write` takes work that awaits nothing but its transaction. On SQLite such work never waits, so it can run in two ways: in the real
 //! world one writer thread runs whatever has queued up in one shared commit, and one fsync answers them all; in the
-//! simulated world it runs inline, on the calling thread, and nothing else can run in between. `read` is one snapshot from its
-//! beginning to its end.
+//! simulated world it runs inline, on the calling thread, and nothing else can run in between. On PostgreSQL it does wait, on a
+//! connection of its own ([`postgresql`]). `read` is one snapshot from its beginning to its end.
 //!
 //! Because an engine that reports a serialization failure runs the work again, work is an `AsyncFn`: it may run more than once, and its
 //! effects outside of the transaction must wait for the answer. The simulation runs some work twice on purpose.
+//!
+//! A statement that fails ends what its transaction can keep: work hands the error on. SQLite would let it go on after a taken key and
+//! PostgreSQL does not, so whoever expects a taken key asks with [`Tx::insert_new`].
 //!
 //! What is left out: an object mapper, a query builder, lazy anything. Every statement of a service stands in its `store.rs`.
 
 mod cell;
 mod migrate;
+#[cfg(feature = "engines")]
+pub mod postgresql;
 mod sqlite;
 mod value;
 
@@ -25,7 +30,7 @@ use std::{
 };
 
 pub use cell::{Cell, Column, FromRow, Row};
-pub use migrate::{Migration, latest_number};
+pub use migrate::{Migration, Script, latest_number};
 use tokio::sync::Notify;
 pub use value::{Kind, Value};
 
@@ -44,6 +49,16 @@ pub enum Durability {
     Process,
 }
 
+/// What an engine itself says is wrong.
+pub type EngineError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Whose SQL is spoken. Statements are the same for all but where engines truly differ: in migrations, and where one asks [`Db::dialect`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    Sqlite,
+    Postgresql,
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum DbError {
     #[error("the store of {service} cannot be opened at {path}: {reason}; restore the file from a backup, or take another data folder")]
@@ -53,7 +68,7 @@ pub enum DbError {
     )]
     Newer { service: &'static str, found: i64, known: i64 },
     #[error("migration {number} `{name}` of {service} failed: {source}")]
-    Migration { service: &'static str, number: i64, name: &'static str, source: rusqlite::Error },
+    Migration { service: &'static str, number: i64, name: &'static str, source: EngineError },
     #[error("migration {number} of {service} was changed after it had been applied; write a new one instead")]
     MigrationChanged { service: &'static str, number: i64 },
     /// A row with this key is there already.
@@ -70,7 +85,7 @@ pub enum DbError {
     #[error("column `{column}`: {reason}")]
     Column { column: String, reason: String },
     #[error("{statement}: {source}")]
-    Statement { statement: String, source: rusqlite::Error },
+    Statement { statement: String, source: EngineError },
     #[error("the work panicked; nothing of it was kept")]
     Panicked,
 }
@@ -90,6 +105,8 @@ pub struct Counters {
     pub transactions: AtomicU64,
     /// Commits of the engine; each is one fsync with [`Durability::Power`].
     pub commits: AtomicU64,
+    /// How often an engine refused work that it could not put in an order with others, so that it was run again.
+    pub reruns: AtomicU64,
     by_text: OnceLock<Mutex<BTreeMap<String, u64>>>,
 }
 
@@ -113,27 +130,55 @@ impl Counters {
 #[derive(Clone, Debug)]
 pub struct Db {
     service: &'static str,
-    engine: sqlite::Engine,
+    engine: Engine,
     faults: Faults,
     counters: Arc<Counters>,
+}
+
+#[derive(Clone, Debug)]
+enum Engine {
+    Sqlite(sqlite::Engine),
+    #[cfg(feature = "engines")]
+    Postgresql(Arc<postgresql::Engine>),
 }
 
 impl Db {
     /// In memory, inline: for one simulated world, whose chance also decides which work is run a second time.
     pub fn in_memory(service: &'static str, chance: Chance, faults: Faults) -> Result<Self, DbError> {
         let counters = Arc::<Counters>::default();
-        Ok(Self { service, engine: sqlite::Engine::in_memory(service, chance)?, faults, counters })
+        Ok(Self { service, engine: Engine::Sqlite(sqlite::Engine::in_memory(service, chance)?), faults, counters })
     }
 
     /// In a file, with a writer thread of its own and a pool of readers.
     pub fn open(service: &'static str, path: &Path, durability: Durability, faults: Faults) -> Result<Self, DbError> {
         let counters = Arc::<Counters>::default();
-        Ok(Self { service, engine: sqlite::Engine::on_disk(service, path, durability, counters.clone())?, faults, counters })
+        let engine = Engine::Sqlite(sqlite::Engine::on_disk(service, path, durability, counters.clone())?);
+        Ok(Self { service, engine, faults, counters })
+    }
+
+    /// In a schema of a PostgreSQL database. Nobody is asked yet: whether it is there shows at the first use, and as long as it is not, each
+    /// use is answered [`DbError::Unavailable`] within `options.patience`. `chance` spreads the pauses before work is run again.
+    ///
+    /// # Errors
+    /// [`DbError::Open`] for an address or a schema that cannot be one.
+    #[cfg(feature = "engines")]
+    pub fn postgresql(service: &'static str, options: &postgresql::Options, chance: Chance, faults: Faults) -> Result<Self, DbError> {
+        let engine = Engine::Postgresql(Arc::new(postgresql::Engine::new(service, options, chance)?));
+        Ok(Self { service, engine, faults, counters: Arc::default() })
     }
 
     #[must_use]
     pub const fn service(&self) -> &'static str {
         self.service
+    }
+
+    #[must_use]
+    pub const fn dialect(&self) -> Dialect {
+        match self.engine {
+            Engine::Sqlite(_) => Dialect::Sqlite,
+            #[cfg(feature = "engines")]
+            Engine::Postgresql(_) => Dialect::Postgresql,
+        }
     }
 
     #[must_use]
@@ -151,7 +196,11 @@ impl Db {
             return Err(DbError::Unavailable("it is busy".into()).into());
         }
         self.counters.transactions.fetch_add(1, Ordering::Relaxed);
-        self.engine.write(&self.counters, work).await
+        match &self.engine {
+            Engine::Sqlite(engine) => engine.write(&self.counters, work).await,
+            #[cfg(feature = "engines")]
+            Engine::Postgresql(engine) => engine.write(&self.counters, work).await,
+        }
     }
 
     /// Runs `work` over one snapshot. It cannot change anything.
@@ -159,16 +208,39 @@ impl Db {
     where
         E: From<DbError>,
     {
-        self.engine.read(&self.counters, work).await
+        match &self.engine {
+            Engine::Sqlite(engine) => engine.read(&self.counters, work).await,
+            #[cfg(feature = "engines")]
+            Engine::Postgresql(engine) => engine.read(&self.counters, work).await,
+        }
     }
 
-    /// Removes from the disk what was deleted or overwritten before: SQLite's log keeps older copies of every page until it is cut. After an
-    /// erasure; [`DbError::Unavailable`] when it could not be done now.
+    /// Removes from the disk what was deleted or overwritten before: SQLite's log keeps older copies of every page until it is cut, and
+    /// PostgreSQL's tables keep older rows until they are vacuumed (its log and its backups go by their own rules). After an erasure;
+    /// [`DbError::Unavailable`] when it could not be done now.
     pub async fn checkpoint(&self) -> Result<(), DbError> {
-        self.engine.checkpoint(self.service).await
+        match &self.engine {
+            Engine::Sqlite(engine) => engine.checkpoint(self.service).await,
+            #[cfg(feature = "engines")]
+            Engine::Postgresql(engine) => engine.vacuum().await,
+        }
     }
 
-    /// Brings the schema to the newest of `migrations`, each in a transaction of its own.
+    /// The right to something that only one process may do at a time, `name`; none while another process has it. Between the instances of one
+    /// process [`crate::lease::Leases`] decide, so an embedded store, which has one process, always gives it.
+    pub async fn lease(&self, name: &str) -> Result<Option<Lease>, DbError> {
+        match &self.engine {
+            Engine::Sqlite(_) => {
+                let _ = name;
+                Ok(Some(Lease(Holder::Embedded)))
+            }
+            #[cfg(feature = "engines")]
+            Engine::Postgresql(engine) => Ok(engine.lease(name).await?.map(|lease| Lease(Holder::Postgresql(lease)))),
+        }
+    }
+
+    /// Brings the schema to the newest of `migrations`, each in a transaction of its own. Of several processes one leads; the others wait for
+    /// it and find everything done.
     pub async fn migrate(&self, migrations: &[Migration]) -> Result<(), DbError> {
         migrate::up(self, migrations.to_vec()).await
     }
@@ -181,14 +253,36 @@ impl Db {
     /// Runs SQL as it stands, past every rule of the service: for migrations, and for the bugs that the lab's tests plant.
     pub async fn run_script(&self, script: &str) -> Result<(), DbError> {
         let script = script.to_owned();
-        self.write(async move |tx: &mut Tx<'_>| tx.run_script(&script)).await
+        self.write(async move |tx: &mut Tx<'_>| tx.run_script(&script).await).await
+    }
+}
+
+/// The right of one process. Dropped without [`Lease::end`] it ends as well, but its connection is lost.
+#[derive(Debug)]
+pub struct Lease(Holder);
+
+/// What holds a lease.
+#[derive(Debug)]
+enum Holder {
+    Embedded,
+    #[cfg(feature = "engines")]
+    Postgresql(postgresql::Lease),
+}
+
+impl Lease {
+    pub async fn end(self) {
+        match self.0 {
+            Holder::Embedded => {}
+            #[cfg(feature = "engines")]
+            Holder::Postgresql(lease) => lease.end().await,
+        }
     }
 }
 
 /// A transaction, or a snapshot that is read. Values are bound to `?` in order.
 #[derive(Debug)]
 pub struct Tx<'c> {
-    connection: &'c rusqlite::Connection,
+    session: Session<'c>,
     counters: &'c Counters,
     /// Told once the commit is durable.
     wakes: Wakes,
@@ -196,6 +290,14 @@ pub struct Tx<'c> {
     reads_only: bool,
     /// The engine counts changed rows; what a script does to the schema it does not count.
     has_run_a_script: bool,
+}
+
+/// Where the statements of a transaction go.
+#[derive(Debug)]
+enum Session<'c> {
+    Sqlite(&'c rusqlite::Connection),
+    #[cfg(feature = "engines")]
+    Postgresql(postgresql::Session<'c>),
 }
 
 /// Whom a commit tells.
@@ -218,17 +320,23 @@ impl Wakes {
     }
 }
 
-impl Tx<'_> {
+impl<'c> Tx<'c> {
+    const fn new(session: Session<'c>, counters: &'c Counters, reads_only: bool) -> Self {
+        Self { session, counters, wakes: Wakes { one: Vec::new(), all: Vec::new() }, reads_only, has_run_a_script: false }
+    }
+
     /// Runs a statement; says how many rows it changed.
     pub async fn execute(&mut self, statement: &str, values: Vec<Value>) -> Result<u64, DbError> {
         if self.reads_only {
-            return Err(DbError::ReadOnly(sqlite::head(statement)));
+            return Err(DbError::ReadOnly(head(statement)));
         }
         self.counters.count(statement);
-        let told = |source| sqlite::error(statement, source);
-        let mut prepared = self.connection.prepare_cached(statement).map_err(told)?;
-        let changed = prepared.execute(rusqlite::params_from_iter(values)).map_err(told)?;
-        Ok(changed as u64)
+        match &mut self.session {
+            Session::Sqlite(connection) => sqlite::execute(connection, statement, values),
+            // Boxed, here and below, so that work on SQLite does not carry the room that a statement on its way needs.
+            #[cfg(feature = "engines")]
+            Session::Postgresql(session) => Box::pin(session.execute(statement, &values)).await,
+        }
     }
 
     /// Inserts a row unless its key is taken; says whether it did. `insert` is a plain `INSERT INTO table (…) VALUES (…)`.
@@ -239,27 +347,31 @@ impl Tx<'_> {
 
     pub async fn fetch_all<T: FromRow>(&mut self, query: &str, values: Vec<Value>) -> Result<Vec<T>, DbError> {
         self.counters.count(query);
-        let told = |source| sqlite::error(query, source);
-        let mut prepared = self.connection.prepare_cached(query).map_err(told)?;
-        let mut rows = prepared.query(rusqlite::params_from_iter(values)).map_err(told)?;
-        let mut all = Vec::new();
-        while let Some(row) = rows.next().map_err(told)? {
-            all.push(T::from_row(&Row::new(row))?);
+        match &mut self.session {
+            Session::Sqlite(connection) => sqlite::fetch_all(connection, query, values),
+            #[cfg(feature = "engines")]
+            Session::Postgresql(session) => {
+                let rows = Box::pin(session.fetch_all(query, &values)).await?;
+                rows.iter().map(|row| T::from_row(&Row::of_postgresql(row))).collect()
+            }
         }
-        Ok(all)
     }
 
     pub async fn fetch_optional<T: FromRow>(&mut self, query: &str, values: Vec<Value>) -> Result<Option<T>, DbError> {
         self.counters.count(query);
-        let told = |source| sqlite::error(query, source);
-        let mut prepared = self.connection.prepare_cached(query).map_err(told)?;
-        let mut rows = prepared.query(rusqlite::params_from_iter(values)).map_err(told)?;
-        rows.next().map_err(told)?.map(|row| T::from_row(&Row::new(row))).transpose()
+        match &mut self.session {
+            Session::Sqlite(connection) => sqlite::fetch_optional(connection, query, values),
+            #[cfg(feature = "engines")]
+            Session::Postgresql(session) => {
+                let row = Box::pin(session.fetch_optional(query, &values)).await?;
+                row.map(|row| T::from_row(&Row::of_postgresql(&row))).transpose()
+            }
+        }
     }
 
     /// The first row; none is [`DbError::NoRow`].
     pub async fn fetch_one<T: FromRow>(&mut self, query: &str, values: Vec<Value>) -> Result<T, DbError> {
-        self.fetch_optional(query, values).await?.ok_or_else(|| DbError::NoRow(sqlite::head(query)))
+        self.fetch_optional(query, values).await?.ok_or_else(|| DbError::NoRow(head(query)))
     }
 
     /// Tells `whom` once this transaction is durable: one who waits there, or who comes next.
@@ -272,10 +384,19 @@ impl Tx<'_> {
         Wakes::add(&mut self.wakes.all, whom);
     }
 
-    fn run_script(&mut self, script: &str) -> Result<(), DbError> {
+    async fn run_script(&mut self, script: &str) -> Result<(), DbError> {
         self.has_run_a_script = true;
-        self.connection.execute_batch(script).map_err(|source| sqlite::error(script, source))
+        match &mut self.session {
+            Session::Sqlite(connection) => connection.execute_batch(script).map_err(|source| sqlite::error(script, source)),
+            #[cfg(feature = "engines")]
+            Session::Postgresql(session) => Box::pin(session.run_script(script)).await,
+        }
     }
+}
+
+/// The beginning of a statement, for an error.
+fn head(statement: &str) -> String {
+    statement.split_whitespace().take(12).collect::<Vec<_>>().join(" ")
 }
 
 /// The values of a statement, in the order of its `?`: `values![order.id, "PENDING", now]`.

@@ -34,34 +34,57 @@ const PASSED_OVER_MIGRATION: i64 = 0;
 /// The tables `SERVICE_outbox` and `SERVICE_inbox`.
 #[must_use]
 pub fn migrations(service: &str) -> Vec<Migration> {
+    let (no_outbox, no_inbox) = (format!("DROP TABLE {service}_outbox"), format!("DROP TABLE {service}_inbox"));
     vec![
-        Migration {
-            number: OUTBOX_MIGRATION,
-            name: "outbox",
-            up: format!(
+        Migration::new(
+            OUTBOX_MIGRATION,
+            "outbox",
+            format!(
                 "CREATE TABLE {service}_outbox (
                     seq INTEGER PRIMARY KEY AUTOINCREMENT, event_id BLOB NOT NULL UNIQUE, topic TEXT NOT NULL, key TEXT NOT NULL,
                     payload BLOB NOT NULL, traceparent TEXT, correlation_id TEXT, status TEXT NOT NULL,
                     created_at INTEGER NOT NULL, sent_at INTEGER) STRICT;
                  CREATE INDEX {service}_outbox_pending ON {service}_outbox (seq) WHERE status = 'PENDING';"
             ),
-            down: format!("DROP TABLE {service}_outbox"),
-        },
-        Migration {
-            number: INBOX_MIGRATION,
-            name: "inbox",
-            up: format!(
+            &no_outbox,
+        )
+        .with_postgresql(
+            format!(
+                "CREATE TABLE {service}_outbox (
+                    seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, event_id uuid NOT NULL UNIQUE, topic text COLLATE \"C\" NOT NULL,
+                    key text COLLATE \"C\" NOT NULL, payload bytea NOT NULL, traceparent text, correlation_id text,
+                    status text COLLATE \"C\" NOT NULL, created_at timestamptz NOT NULL, sent_at timestamptz);
+                 CREATE INDEX {service}_outbox_pending ON {service}_outbox (seq) WHERE status = 'PENDING';"
+            ),
+            &no_outbox,
+        ),
+        Migration::new(
+            INBOX_MIGRATION,
+            "inbox",
+            format!(
                 "CREATE TABLE {service}_inbox (
                     seq INTEGER PRIMARY KEY AUTOINCREMENT, consumer TEXT NOT NULL, event_id BLOB NOT NULL, key TEXT NOT NULL, at INTEGER NOT NULL,
                     UNIQUE (consumer, event_id)) STRICT"
             ),
-            down: format!("DROP TABLE {service}_inbox"),
-        },
-        Migration {
-            number: PASSED_OVER_MIGRATION,
-            name: "passed over",
-            up: format!("ALTER TABLE {service}_inbox ADD COLUMN passed_over INTEGER NOT NULL DEFAULT 0"),
-            down: format!("ALTER TABLE {service}_inbox DROP COLUMN passed_over"),
-        },
+            &no_inbox,
+        )
+        .with_postgresql(
+            format!(
+                "CREATE TABLE {service}_inbox (
+                    seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, consumer text COLLATE \"C\" NOT NULL, event_id uuid NOT NULL,
+                    key text COLLATE \"C\" NOT NULL, at timestamptz NOT NULL, UNIQUE (consumer, event_id))"
+            ),
+            &no_inbox,
+        ),
+        Migration::new(
+            PASSED_OVER_MIGRATION,
+            "passed over",
+            format!("ALTER TABLE {service}_inbox ADD COLUMN passed_over INTEGER NOT NULL DEFAULT 0"),
+            format!("ALTER TABLE {service}_inbox DROP COLUMN passed_over"),
+        )
+        .with_postgresql(
+            format!("ALTER TABLE {service}_inbox ADD COLUMN passed_over boolean NOT NULL DEFAULT FALSE"),
+            format!("ALTER TABLE {service}_inbox DROP COLUMN passed_over"),
+        ),
     ]
 }

@@ -105,18 +105,29 @@ pub const MIGRATION: i64 = -3;
 
 #[must_use]
 pub fn migration(service: &str) -> Migration {
-    Migration {
-        number: MIGRATION,
-        name: "idempotency",
-        up: format!(
+    let down = format!("DROP TABLE {service}_idempotency");
+    Migration::new(
+        MIGRATION,
+        "idempotency",
+        format!(
             "CREATE TABLE {service}_idempotency (
                 endpoint TEXT NOT NULL, token TEXT NOT NULL, fingerprint BLOB NOT NULL, status INTEGER, body BLOB, location TEXT, etag TEXT,
                 at INTEGER NOT NULL, until INTEGER NOT NULL, subject BLOB, PRIMARY KEY (endpoint, token)) STRICT, WITHOUT ROWID;
              CREATE INDEX {service}_idempotency_until ON {service}_idempotency (until);
              CREATE INDEX {service}_idempotency_subject ON {service}_idempotency (subject) WHERE subject IS NOT NULL;"
         ),
-        down: format!("DROP TABLE {service}_idempotency"),
-    }
+        &down,
+    )
+    .with_postgresql(
+        format!(
+            "CREATE TABLE {service}_idempotency (
+                endpoint text COLLATE \"C\" NOT NULL, token text COLLATE \"C\" NOT NULL, fingerprint bytea NOT NULL, status bigint, body bytea,
+                location text, etag text, at timestamptz NOT NULL, until timestamptz NOT NULL, subject uuid, PRIMARY KEY (endpoint, token));
+             CREATE INDEX {service}_idempotency_until ON {service}_idempotency (until);
+             CREATE INDEX {service}_idempotency_subject ON {service}_idempotency (subject) WHERE subject IS NOT NULL;"
+        ),
+        &down,
+    )
 }
 
 impl Idempotency {

@@ -6,6 +6,9 @@ pub mod blob;
 pub mod cache;
 pub mod limiter;
 
+#[cfg(any(test, feature = "engines"))]
+pub mod stores;
+
 use std::{collections::BTreeSet, time::Duration};
 
 use axum::{Router, body::Body};
@@ -84,6 +87,8 @@ impl Stage {
     pub async fn of(manifests: &[&'static Manifest], seed: u64, change: impl FnOnce(Settings) -> Settings) -> Self {
         let told = |error: &dyn std::fmt::Display| -> ! { panic!("the stage cannot be set: {error}") };
         let settings = Settings::load(settings::DEFAULTS, None, std::iter::empty()).unwrap_or_else(|error| told(&error));
+        #[cfg(feature = "engines")]
+        let settings = stores::chosen(settings);
         let world = World::simulated(change(settings), seed).unwrap_or_else(|error| told(&error));
         for manifest in manifests {
             world.start(manifest, 0).await.unwrap_or_else(|error| told(&error));

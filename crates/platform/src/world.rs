@@ -13,6 +13,7 @@ pub mod gateway;
 mod life;
 mod pages;
 mod platform_settings;
+mod sql;
 
 use std::{
     collections::BTreeMap,

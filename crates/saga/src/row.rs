@@ -60,16 +60,17 @@ impl FromRow for Stored {
 /// The migration that makes the table, `TABLE`; its number is the service's.
 #[must_use]
 pub fn migration(number: i64, table: &str) -> Migration {
-    Migration {
+    let down = format!("DROP TABLE {table}");
+    Migration::new(
         number,
-        name: "sagas",
-        up: format!(
+        "sagas",
+        format!(
             "CREATE TABLE {table} (
                 id BLOB PRIMARY KEY, state TEXT NOT NULL, step INTEGER NOT NULL, attempt INTEGER NOT NULL, data TEXT NOT NULL, reason TEXT,
                 abort TEXT, nudges INTEGER NOT NULL, wake_at INTEGER NOT NULL, began_at INTEGER NOT NULL, ended_at INTEGER,
                 version INTEGER NOT NULL, correlation_id TEXT, traceparent TEXT) STRICT;
              CREATE INDEX {table}_due ON {table} (wake_at) WHERE state IN ('FORWARD', 'BACK');"
         ),
-        down: format!("DROP TABLE {table}"),
-    }
+        down,
+    )
 }

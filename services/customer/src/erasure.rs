@@ -62,6 +62,14 @@ impl Eraser {
     /// Has one service erase one customer: the one that has been due for the longest time.
     pub async fn step(&self) -> Result<Progress, CustomerError> {
         let Some(_lease) = self.leases.take(LEASE) else { return Ok(Progress::Until(self.clock.now().plus(LOOK_AGAIN))) };
+        // And over all processes, where the store has several.
+        let Some(lease) = self.db.lease(LEASE).await? else { return Ok(Progress::Until(self.clock.now().plus(LOOK_AGAIN))) };
+        let progress = self.erase_next().await?;
+        lease.end().await;
+        Ok(progress)
+    }
+
+    async fn erase_next(&self) -> Result<Progress, CustomerError> {
         let next = self.db.read(async |tx: &mut Tx<'_>| store::erasure::next(tx).await).await?;
         let Some(due) = next else { return Ok(Progress::Idle) };
         if due.at > self.clock.now() {

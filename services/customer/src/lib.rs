@@ -29,7 +29,7 @@ pub static MANIFEST: Manifest = Manifest {
     publishes: &[CustomerUpdated::TOPIC, CustomerSegmentRecalculated::TOPIC],
     consumes: consumers::TOPICS,
     problems: error::KINDS,
-    migrations: || migrations![(1, "0001_customers"), (2, "0002_erasures")],
+    migrations: || migrations![(1, "0001_customers"), (2, "0002_erasures"); postgresql],
     build: |env| Box::pin(build(env)),
 };
 

@@ -47,7 +47,7 @@ pub static MANIFEST: Manifest = Manifest {
 const LOOK: Duration = Duration::from_secs(30);
 
 fn all_migrations() -> Vec<Migration> {
-    migrations![(1, "0001_payments"), (2, "0002_customers"), (3, "0003_credits")]
+    migrations![(1, "0001_payments"), (2, "0002_customers"), (3, "0003_credits"); postgresql]
 }
 
 async fn build(env: Env) -> Result<Service, BuildError> {

@@ -30,7 +30,7 @@ pub static MANIFEST: Manifest = Manifest {
     ],
     consumes: &[],
     problems: error::KINDS,
-    migrations: || migrations![(1, "0001_pricing")],
+    migrations: || migrations![(1, "0001_pricing"); postgresql],
     build: |env| Box::pin(build(env)),
 };
 

@@ -141,8 +141,8 @@ impl Rows {
         let runtime = runtime();
         let clock = runtime.block_on(async { Clock::simulated() });
         let db = Db::open("rows", &folder.join("rows.db"), Durability::Power, Faults::new(clock, Chance::seeded(1)))?;
-        let up = "CREATE TABLE rows (text TEXT NOT NULL) STRICT".to_owned();
-        runtime.block_on(db.migrate(&[Migration { number: 1, name: "rows", up, down: "DROP TABLE rows".into() }]))?;
+        let up = "CREATE TABLE rows (text TEXT NOT NULL) STRICT";
+        runtime.block_on(db.migrate(&[Migration::new(1, "rows", up, "DROP TABLE rows")]))?;
         Ok(Self { runtime, db })
     }
 

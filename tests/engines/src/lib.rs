@@ -3,6 +3,7 @@
 #![cfg(feature = "engines")]
 #![expect(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "a test ends at what it does not expect")]
 
+pub mod proxy;
 mod server;
 
 use std::{
@@ -54,6 +55,13 @@ pub fn redis_settings() -> RedisSettings {
 #[must_use]
 pub fn redis() -> Redis {
     Redis::new(&redis_settings()).expect("an address")
+}
+
+/// Where PostgreSQL is, with user and password.
+#[must_use]
+pub fn postgresql_url() -> String {
+    let url = engines().postgresql.url;
+    url.unwrap_or_else(|| panic!("{} names no PostgreSQL: `cargo xtask engines up --only postgresql`", file().display())).expose().to_owned()
 }
 
 /// The store of objects, with a bucket that nobody else has.

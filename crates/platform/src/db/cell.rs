@@ -8,21 +8,33 @@ use types::{Timestamp, id::Uuid};
 
 use super::DbError;
 
-/// What stands in one column of one row, whatever the engine.
+/// What stands in one column of one row, whatever the engine. SQLite has the first four: a yes or no and a time are integers there, an id is
+/// bytes. JSON is text.
 #[derive(Clone, Copy, Debug)]
 pub enum Cell<'r> {
     Null,
     Integer(i64),
     Text(&'r str),
     Bytes(&'r [u8]),
+    Bool(bool),
+    Uuid(Uuid),
+    Time(Timestamp),
 }
 
 /// One row of an answer.
 #[derive(Debug)]
 pub struct Row<'r> {
-    row: &'r rusqlite::Row<'r>,
+    row: Stored<'r>,
     /// The column behind the one that was read last: structs are read in the order of their `SELECT`, so nearly always it is the next.
     next: cell::Cell<usize>,
+}
+
+/// A row as its engine gives it.
+#[derive(Clone, Copy, Debug)]
+enum Stored<'r> {
+    Sqlite(&'r rusqlite::Row<'r>),
+    #[cfg(feature = "engines")]
+    Postgresql(&'r sqlx::postgres::PgRow),
 }
 
 /// A struct that a row can be read into.
@@ -36,8 +48,13 @@ pub trait Column: Sized {
 }
 
 impl<'r> Row<'r> {
-    pub(super) const fn new(row: &'r rusqlite::Row<'r>) -> Self {
-        Self { row, next: cell::Cell::new(0) }
+    pub(super) const fn of_sqlite(row: &'r rusqlite::Row<'r>) -> Self {
+        Self { row: Stored::Sqlite(row), next: cell::Cell::new(0) }
+    }
+
+    #[cfg(feature = "engines")]
+    pub(super) const fn of_postgresql(row: &'r sqlx::postgres::PgRow) -> Self {
+        Self { row: Stored::Postgresql(row), next: cell::Cell::new(0) }
     }
 
     pub fn get<T: Column>(&self, column: &str) -> Result<T, DbError> {
@@ -75,21 +92,36 @@ impl<'r> Row<'r> {
     /// The first column, whatever its name: for `SELECT count(*)`.
     pub fn first<T: Column>(&self) -> Result<T, DbError> {
         let told = |reason: String| DbError::Column { column: "the first".to_owned(), reason };
-        T::from_cell(cell_of(self.row.get_ref(0).map_err(|error| told(error.to_string()))?).map_err(told)?).map_err(told)
+        T::from_cell(self.at(0).map_err(told)?).map_err(told)
     }
 
     fn cell(&self, column: &str) -> Result<Cell<'_>, DbError> {
         let told = |reason: String| DbError::Column { column: column.to_owned(), reason };
-        let index = self.index(column).map_err(|error| told(error.to_string()))?;
-        cell_of(self.row.get_ref(index).map_err(|error| told(error.to_string()))?).map_err(told)
+        let index = self.index(column).map_err(told)?;
+        self.at(index).map_err(told)
+    }
+
+    fn at(&self, index: usize) -> Result<Cell<'_>, String> {
+        match self.row {
+            Stored::Sqlite(row) => cell_of(row.get_ref(index).map_err(|error| error.to_string())?),
+            #[cfg(feature = "engines")]
+            Stored::Postgresql(row) => super::postgresql::cell_of(row, index),
+        }
     }
 
     /// Where a column stands. Asking by name compares with every name before it.
-    fn index(&self, column: &str) -> rusqlite::Result<usize> {
-        let (statement, next) = (self.row.as_ref(), self.next.get());
-        let index = match statement.column_name(next) {
-            Ok(name) if name == column => next,
-            _ => statement.column_index(column)?,
+    fn index(&self, column: &str) -> Result<usize, String> {
+        let next = self.next.get();
+        let index = match self.row {
+            Stored::Sqlite(row) => {
+                let statement = row.as_ref();
+                match statement.column_name(next) {
+                    Ok(name) if name == column => next,
+                    _ => statement.column_index(column).map_err(|error| error.to_string())?,
+                }
+            }
+            #[cfg(feature = "engines")]
+            Stored::Postgresql(row) => super::postgresql::index_of(row, next, column)?,
         };
         self.next.set(index + 1);
         Ok(index)
@@ -133,11 +165,11 @@ column! {
     u64, "a count", Cell::Integer(number) => u64::try_from(number).map_err(|_| format!("{number} is negative"));
     u32, "a count", Cell::Integer(number) => u32::try_from(number).map_err(|_| format!("{number} does not fit"));
     u16, "a small count", Cell::Integer(number) => u16::try_from(number).map_err(|_| format!("{number} does not fit"));
-    bool, "a yes or no", Cell::Integer(number) => Ok(number != 0);
+    bool, "a yes or no", Cell::Integer(number) => Ok(number != 0), Cell::Bool(yes) => Ok(yes);
     String, "text", Cell::Text(text) => Ok(text.to_owned());
     Vec<u8>, "bytes", Cell::Bytes(bytes) => Ok(bytes.to_vec());
-    Uuid, "an id", Cell::Bytes(bytes) => Uuid::from_slice(bytes).map_err(|error| error.to_string());
-    Timestamp, "a time", Cell::Integer(micros) => Ok(Timestamp::from_micros(micros));
+    Uuid, "an id", Cell::Bytes(bytes) => Uuid::from_slice(bytes).map_err(|error| error.to_string()), Cell::Uuid(id) => Ok(id);
+    Timestamp, "a time", Cell::Integer(micros) => Ok(Timestamp::from_micros(micros)), Cell::Time(moment) => Ok(moment);
     serde_json::Value, "JSON", Cell::Text(text) => serde_json::from_str(text).map_err(|error| error.to_string());
     types::Quantity, "a quantity", Cell::Integer(number) => types::Quantity::try_from(number).map_err(|error| error.to_string());
 }

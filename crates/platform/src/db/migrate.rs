@@ -1,30 +1,77 @@
-//! Migrations: numbered, up and down, each applied once and in one transaction with the note that it was.
+//! Migrations: numbered, up and down, each applied once and in one transaction with the note that it was. Of several processes over one
+//! database one leads: it holds a lock of the engine that ends with its connection, and the others wait for it.
 
 use sha2::{Digest, Sha256};
 
-use super::{Db, DbError, FromRow, Row, Tx};
+use super::{Db, DbError, Dialect, Engine, FromRow, Row, Tx};
 use crate::values;
 
-/// One step of a schema.
+/// One step of a schema, in the words of each engine that its service can stand on.
 #[derive(Clone, Debug)]
 pub struct Migration {
     pub number: i64,
     pub name: &'static str,
+    pub sqlite: Script,
+    /// None: its service has no tables there.
+    pub postgresql: Option<Script>,
+}
+
+/// What one engine is told, there and back.
+#[derive(Clone, Debug)]
+pub struct Script {
     pub up: String,
     pub down: String,
 }
 
-/// The migrations of a service, from its folder `migrations/sqlite`: `migrations![(1, "orders"), (2, "sagas")]` reads
-/// `0001_orders.up.sql` and so on. The number is written with four digits in the file's name.
+impl Migration {
+    /// For SQLite.
+    pub fn new(number: i64, name: &'static str, up: impl Into<String>, down: impl Into<String>) -> Self {
+        Self { number, name, sqlite: Script { up: up.into(), down: down.into() }, postgresql: None }
+    }
+
+    /// And for PostgreSQL, where the number and the name are the same.
+    #[must_use]
+    pub fn with_postgresql(mut self, up: impl Into<String>, down: impl Into<String>) -> Self {
+        self.postgresql = Some(Script { up: up.into(), down: down.into() });
+        self
+    }
+
+    fn script(&self, service: &'static str, dialect: Dialect) -> Result<&Script, DbError> {
+        match dialect {
+            Dialect::Sqlite => Ok(&self.sqlite),
+            Dialect::Postgresql => self.postgresql.as_ref().ok_or_else(|| DbError::Migration {
+                service,
+                number: self.number,
+                name: self.name,
+                source: "it is not written for PostgreSQL".into(),
+            }),
+        }
+    }
+}
+
+/// The migrations of a service, from its folder `migrations/sqlite`: `migrations![(1, "0001_orders"), (2, "0002_sagas")]` reads
+/// `0001_orders.up.sql` and so on. With `; postgresql` behind them, also those of the same names in `migrations/postgresql`.
 #[macro_export]
 macro_rules! migrations {
     ($(($number:literal, $file:literal)),* $(,)?) => {
-        vec![$($crate::db::Migration {
-            number: $number,
-            name: $file,
-            up: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/sqlite/", $file, ".up.sql")).to_owned(),
-            down: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/sqlite/", $file, ".down.sql")).to_owned(),
-        }),*]
+        vec![$($crate::db::Migration::new(
+            $number,
+            $file,
+            include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/sqlite/", $file, ".up.sql")),
+            include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/sqlite/", $file, ".down.sql")),
+        )),*]
+    };
+    ($(($number:literal, $file:literal)),*; postgresql) => {
+        vec![$($crate::db::Migration::new(
+            $number,
+            $file,
+            include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/sqlite/", $file, ".up.sql")),
+            include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/sqlite/", $file, ".down.sql")),
+        )
+        .with_postgresql(
+            include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/postgresql/", $file, ".up.sql")),
+            include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/postgresql/", $file, ".down.sql")),
+        )),*]
     };
 }
 
@@ -46,6 +93,7 @@ impl FromRow for Applied {
 }
 
 pub(super) async fn up(db: &Db, migrations: Vec<Migration>) -> Result<(), DbError> {
+    let _lead = lead(db).await?;
     let applied = applied(db).await?;
     let known = latest_number(&migrations);
     if let Some(found) = applied.iter().map(|row| row.number).max().filter(|found| *found > known) {
@@ -53,7 +101,7 @@ pub(super) async fn up(db: &Db, migrations: Vec<Migration>) -> Result<(), DbErro
     }
     for migration in migrations {
         match applied.iter().find(|row| row.number == migration.number) {
-            Some(row) if row.digest == digest(&migration) => {}
+            Some(row) if row.digest == digest(migration.script(db.service, db.dialect())?) => {}
             Some(_) => return Err(DbError::MigrationChanged { service: db.service, number: migration.number }),
             None => step(db, migration, Direction::Up).await?,
         }
@@ -62,12 +110,28 @@ pub(super) async fn up(db: &Db, migrations: Vec<Migration>) -> Result<(), DbErro
 }
 
 pub(super) async fn down(db: &Db, migrations: Vec<Migration>, number: i64) -> Result<(), DbError> {
+    let _lead = lead(db).await?;
     let applied = applied(db).await?;
     for migration in migrations.into_iter().rev() {
         if migration.number > number && applied.iter().any(|row| row.number == migration.number) {
             step(db, migration, Direction::Down).await?;
         }
     }
+    Ok(())
+}
+
+/// The lead over all processes that would migrate this schema, for as long as it lives. A file of SQLite has one process.
+#[cfg(feature = "engines")]
+async fn lead(db: &Db) -> Result<Option<super::postgresql::Lead<'_>>, DbError> {
+    match &db.engine {
+        Engine::Sqlite(_) => Ok(None),
+        Engine::Postgresql(engine) => engine.lead_migrations().await.map(Some),
+    }
+}
+
+#[cfg(not(feature = "engines"))]
+async fn lead(db: &Db) -> Result<(), DbError> {
+    let Engine::Sqlite(_) = &db.engine;
     Ok(())
 }
 
@@ -78,22 +142,22 @@ enum Direction {
 }
 
 async fn step(db: &Db, migration: Migration, direction: Direction) -> Result<(), DbError> {
-    let service = db.service;
+    let (service, dialect) = (db.service, db.dialect());
     db.write(async move |tx: &mut Tx<'_>| {
-        let script = match direction {
-            Direction::Up => &migration.up,
-            Direction::Down => &migration.down,
+        let script = migration.script(service, dialect)?;
+        let text = match direction {
+            Direction::Up => &script.up,
+            Direction::Down => &script.down,
         };
-        tx.connection.execute_batch(script).map_err(|source| DbError::Migration {
-            service,
-            number: migration.number,
-            name: migration.name,
-            source,
+        tx.run_script(text).await.map_err(|error| match error {
+            // What is wrong with the script, not with the engine.
+            DbError::Statement { source, .. } => DbError::Migration { service, number: migration.number, name: migration.name, source },
+            other => other,
         })?;
         match direction {
             Direction::Up => {
                 let insert = "INSERT INTO schema_migrations (number, name, digest) VALUES (?, ?, ?)";
-                tx.execute(insert, values![migration.number, migration.name, digest(&migration)]).await
+                tx.execute(insert, values![migration.number, migration.name, digest(script)]).await
             }
             Direction::Down => tx.execute("DELETE FROM schema_migrations WHERE number = ?", values![migration.number]).await,
         }
@@ -103,13 +167,14 @@ async fn step(db: &Db, migration: Migration, direction: Direction) -> Result<(),
 }
 
 async fn applied(db: &Db) -> Result<Vec<Applied>, DbError> {
-    db.run_script(
-        "CREATE TABLE IF NOT EXISTS schema_migrations (number INTEGER PRIMARY KEY, name TEXT NOT NULL, digest TEXT NOT NULL) STRICT",
-    )
-    .await?;
+    let table = match db.dialect() {
+        Dialect::Sqlite => "number INTEGER PRIMARY KEY, name TEXT NOT NULL, digest TEXT NOT NULL) STRICT",
+        Dialect::Postgresql => "number bigint PRIMARY KEY, name text NOT NULL, digest text NOT NULL)",
+    };
+    db.run_script(&format!("CREATE TABLE IF NOT EXISTS schema_migrations ({table}")).await?;
     db.read(async |tx: &mut Tx<'_>| tx.fetch_all("SELECT number, digest FROM schema_migrations ORDER BY number", vec![]).await).await
 }
 
-fn digest(migration: &Migration) -> String {
-    hex::encode(Sha256::digest(&migration.up))
+fn digest(script: &Script) -> String {
+    hex::encode(Sha256::digest(&script.up))
 }

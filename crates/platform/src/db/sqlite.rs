@@ -14,7 +14,7 @@ use rand::RngExt;
 use rusqlite::{Connection, ErrorCode, config::DbConfig};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
-use super::{Counters, DbError, Durability, Tx, Wakes};
+use super::{Counters, DbError, Durability, FromRow, Row, Session, Tx, Value, Wakes, head};
 use crate::{
     chance::{Chance, Stream},
     telemetry,
@@ -195,13 +195,13 @@ fn write_inline<T, E: From<DbError>>(
     }
     if again {
         run(connection, "BEGIN")?;
-        let mut tx = Tx { connection, counters, wakes: Wakes::default(), reads_only: false, has_run_a_script: false };
+        let mut tx = Tx::new(Session::Sqlite(connection), counters, false);
         let first = run_to_end(work(&mut tx));
         run(connection, "ROLLBACK")?;
         drop(first);
     }
     run(connection, "BEGIN")?;
-    let mut tx = Tx { connection, counters, wakes: Wakes::default(), reads_only: false, has_run_a_script: false };
+    let mut tx = Tx::new(Session::Sqlite(connection), counters, false);
     let answer = run_to_end(work(&mut tx));
     let wakes = std::mem::take(&mut tx.wakes);
     if answer.is_ok() {
@@ -220,7 +220,7 @@ fn snapshot<T, E: From<DbError>>(
     work: impl AsyncFnOnce(&mut Tx<'_>) -> Result<T, E>,
 ) -> Result<T, E> {
     run(connection, "BEGIN")?;
-    let mut tx = Tx { connection, counters, wakes: Wakes::default(), reads_only: true, has_run_a_script: false };
+    let mut tx = Tx::new(Session::Sqlite(connection), counters, true);
     let answer = run_to_end(work(&mut tx));
     // What the work was refused is the error, whatever comes of ending it.
     let ended = run(connection, "COMMIT");
@@ -245,7 +245,7 @@ where
         // Of work that panics nobody knows what it did.
         let (mut wakes, mut has_run_a_script) = (Wakes::default(), true);
         let outcome = catch_unwind(AssertUnwindSafe(|| {
-            let mut tx = Tx { connection, counters, wakes: Wakes::default(), reads_only: false, has_run_a_script: false };
+            let mut tx = Tx::new(Session::Sqlite(connection), counters, false);
             let answer = self.context.clone().enter(|| run_to_end((self.work)(&mut tx)));
             (wakes, has_run_a_script) = (tx.wakes, tx.has_run_a_script);
             answer
@@ -428,6 +428,31 @@ fn open_error(service: &'static str, path: &Path, source: &rusqlite::Error) -> D
     DbError::Open { service, path: path.display().to_string(), reason: source.to_string() }
 }
 
+pub(super) fn execute(connection: &Connection, statement: &str, values: Vec<Value>) -> Result<u64, DbError> {
+    let told = |source| error(statement, source);
+    let mut prepared = connection.prepare_cached(statement).map_err(told)?;
+    let changed = prepared.execute(rusqlite::params_from_iter(values)).map_err(told)?;
+    Ok(changed as u64)
+}
+
+pub(super) fn fetch_all<T: FromRow>(connection: &Connection, query: &str, values: Vec<Value>) -> Result<Vec<T>, DbError> {
+    let told = |source| error(query, source);
+    let mut prepared = connection.prepare_cached(query).map_err(told)?;
+    let mut rows = prepared.query(rusqlite::params_from_iter(values)).map_err(told)?;
+    let mut all = Vec::new();
+    while let Some(row) = rows.next().map_err(told)? {
+        all.push(T::from_row(&Row::of_sqlite(row))?);
+    }
+    Ok(all)
+}
+
+pub(super) fn fetch_optional<T: FromRow>(connection: &Connection, query: &str, values: Vec<Value>) -> Result<Option<T>, DbError> {
+    let told = |source| error(query, source);
+    let mut prepared = connection.prepare_cached(query).map_err(told)?;
+    let mut rows = prepared.query(rusqlite::params_from_iter(values)).map_err(told)?;
+    rows.next().map_err(told)?.map(|row| T::from_row(&Row::of_sqlite(row))).transpose()
+}
+
 /// The engine's error in our words.
 pub(super) fn error(statement: &str, source: rusqlite::Error) -> DbError {
     match source.sqlite_error_code() {
@@ -436,7 +461,7 @@ pub(super) fn error(statement: &str, source: rusqlite::Error) -> DbError {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::SystemIoFailure | ErrorCode::ReadOnly) => {
             DbError::Unavailable(source.to_string())
         }
-        _ => DbError::Statement { statement: head(statement), source },
+        _ => DbError::Statement { statement: head(statement), source: source.into() },
     }
 }
 
@@ -445,9 +470,4 @@ fn is_unique(source: &rusqlite::Error) -> bool {
     source.sqlite_error().is_some_and(|error| {
         matches!(error.extended_code, SQLITE_CONSTRAINT_UNIQUE | SQLITE_CONSTRAINT_PRIMARYKEY | SQLITE_CONSTRAINT_ROWID)
     })
-}
-
-/// The beginning of a statement, for an error.
-pub(super) fn head(statement: &str) -> String {
-    statement.split_whitespace().take(12).collect::<Vec<_>>().join(" ")
 }

@@ -1,92 +1,57 @@
-//! The promises of `Db`, on both of its bodies.
+//! The promises of `Db`, on both of its embedded bodies; the engines take the same suite in `tests/engines`.
 
-use std::{pin::pin, sync::atomic::Ordering};
+use std::sync::atomic::Ordering;
 
 use super::*;
-use crate::Clock;
+use crate::testing::stores::{self, count, insert, migrations, no_faults as faults};
 
-fn faults() -> Faults {
-    Faults::new(Clock::real(), Chance::seeded(1))
+fn in_memory() -> Db {
+    Db::in_memory("test", Chance::seeded(1), faults()).unwrap()
 }
 
 fn on_disk(folder: &tempfile::TempDir) -> Db {
     Db::open("test", &folder.path().join("test.db"), Durability::Power, faults()).unwrap()
 }
 
-fn migrations() -> Vec<Migration> {
-    let step = |number, name, up: &str, down: &str| Migration { number, name, up: up.into(), down: down.into() };
-    vec![
-        step(1, "notes", "CREATE TABLE notes (id INTEGER PRIMARY KEY, text TEXT NOT NULL) STRICT", "DROP TABLE notes"),
-        step(2, "tags", "CREATE TABLE tags (tag TEXT PRIMARY KEY) STRICT", "DROP TABLE tags"),
-    ]
-}
-
-async fn insert(db: &Db, id: i64) -> Result<(), DbError> {
-    db.write(async move |tx: &mut Tx<'_>| {
-        tx.execute("INSERT INTO notes (id, text) VALUES (?, ?)", values![id, "x"]).await?;
-        Ok(())
-    })
-    .await
-}
-
-async fn count(db: &Db) -> i64 {
-    db.read(async |tx: &mut Tx<'_>| tx.fetch_one::<i64>("SELECT count(*) FROM notes", vec![]).await).await.unwrap()
-}
-
 /// Runs a check on SQLite in memory and on SQLite in a file.
 async fn on_both(check: impl AsyncFn(Db)) {
-    let db = Db::in_memory("test", Chance::seeded(1), faults()).unwrap();
-    db.migrate(&migrations()).await.unwrap();
-    check(db).await;
+    check(in_memory()).await;
     let folder = tempfile::tempdir().unwrap();
-    let db = on_disk(&folder);
-    db.migrate(&migrations()).await.unwrap();
-    check(db).await;
+    check(on_disk(&folder)).await;
 }
 
-#[tokio::test]
-async fn an_error_of_the_work_undoes_the_work() {
-    on_both(async |db| {
-        let refused: Result<(), DbError> = db
-            .write(async |tx: &mut Tx<'_>| {
-                tx.execute("INSERT INTO notes (id, text) VALUES (1, 'x')", vec![]).await?;
-                Err(DbError::NoRow("on purpose".into()))
-            })
-            .await;
-        assert!(matches!(refused, Err(DbError::NoRow(_))));
-        assert_eq!(count(&db).await, 0);
-        insert(&db, 1).await.unwrap();
-        assert!(matches!(insert(&db, 1).await, Err(DbError::Unique(_))));
-        assert_eq!(count(&db).await, 1);
-    })
-    .await;
+/// The suite, one test for each of its checks.
+macro_rules! suite {
+    ($($check:ident),* $(,)?) => {$(
+        #[tokio::test]
+        async fn $check() {
+            on_both(stores::$check).await;
+        }
+    )*};
 }
+suite!(
+    an_error_of_the_work_undoes_the_work,
+    a_reader_changes_nothing,
+    what_waits_is_told_after_the_commit_only,
+    everybody_who_waits_is_told_and_nobody_who_comes_later,
+    migrations_go_up_and_down_and_know_a_newer_store,
+    every_kind_of_value_comes_back_as_it_was,
+    a_row_whose_key_is_taken_is_not_inserted_anew,
+    no_change_is_lost,
+    a_limit_over_many_rows_holds,
+    a_read_is_one_snapshot,
+);
 
 #[tokio::test]
 async fn a_panic_in_the_work_stays_there() {
     let folder = tempfile::tempdir().unwrap();
-    let db = on_disk(&folder);
-    db.migrate(&migrations()).await.unwrap();
-    let panicked: Result<(), DbError> = db
-        .write(async |tx: &mut Tx<'_>| {
-            tx.execute("INSERT INTO notes (id, text) VALUES (1, 'x')", vec![]).await?;
-            panic!("on purpose")
-        })
-        .await;
-    assert!(matches!(panicked, Err(DbError::Panicked)));
-    insert(&db, 2).await.unwrap();
-    assert_eq!(count(&db).await, 1);
+    stores::a_panic_in_the_work_stays_there(on_disk(&folder)).await;
 }
 
 #[tokio::test]
-async fn a_reader_changes_nothing() {
-    on_both(async |db| {
-        let refused = db.read(async |tx: &mut Tx<'_>| tx.execute("DELETE FROM notes", vec![]).await).await;
-        assert!(refused.is_err());
-        insert(&db, 1).await.unwrap();
-        assert_eq!(count(&db).await, 1);
-    })
-    .await;
+async fn memory_and_file_answer_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    stores::twins::agree(&in_memory(), &on_disk(&folder), Chance::seeded(7), 500).await;
 }
 
 #[tokio::test]
@@ -170,67 +135,6 @@ async fn work_is_run_again_now_and_then_in_a_simulation() {
         .unwrap();
     }
     assert!((1_005..1_040).contains(&runs.load(Ordering::Relaxed)), "{runs:?}");
-}
-
-#[tokio::test]
-async fn what_waits_is_told_after_the_commit_only() {
-    on_both(async |db| {
-        let bell = Arc::new(Notify::new());
-        let ringer = bell.clone();
-        let _: Result<(), DbError> = db
-            .write(async move |tx: &mut Tx<'_>| {
-                tx.wake_after_commit(&ringer);
-                Err(DbError::Full)
-            })
-            .await;
-        assert!(futures::FutureExt::now_or_never(bell.notified()).is_none(), "told of a commit that did not happen");
-        let ringer = bell.clone();
-        db.write(async move |tx: &mut Tx<'_>| -> Result<(), DbError> {
-            tx.wake_after_commit(&ringer);
-            Ok(())
-        })
-        .await
-        .unwrap();
-        bell.notified().await;
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn everybody_who_waits_is_told_and_nobody_who_comes_later() {
-    on_both(async |db| {
-        let bell = Arc::new(Notify::new());
-        let (mut one, mut other) = (pin!(bell.notified()), pin!(bell.notified()));
-        one.as_mut().enable();
-        other.as_mut().enable();
-        let ringer = bell.clone();
-        db.write(async move |tx: &mut Tx<'_>| -> Result<(), DbError> {
-            tx.wake_all_after_commit(&ringer);
-            Ok(())
-        })
-        .await
-        .unwrap();
-        futures::join!(one, other);
-        assert!(futures::FutureExt::now_or_never(bell.notified()).is_none(), "told of what was there before");
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn migrations_go_up_and_down_and_know_a_newer_store() {
-    on_both(async |db| {
-        db.migrate(&migrations()).await.unwrap();
-        db.migrate_down(&migrations(), 1).await.unwrap();
-        assert!(db.run_script("SELECT * FROM tags").await.is_err());
-        db.migrate(&migrations()).await.unwrap();
-        db.run_script("INSERT INTO tags VALUES ('a')").await.unwrap();
-        let older = &migrations()[..1];
-        assert!(matches!(db.migrate(older).await, Err(DbError::Newer { found: 2, known: 1, .. })));
-        let mut changed = migrations();
-        changed[0].up.push_str(" -- changed");
-        assert!(matches!(db.migrate(&changed).await, Err(DbError::MigrationChanged { number: 1, .. })));
-    })
-    .await;
 }
 
 #[tokio::test]

@@ -22,9 +22,25 @@ pub enum Value {
     Bytes(Vec<u8>),
     Bool(bool),
     Uuid(Uuid),
-    /// Microseconds on SQLite, `timestamptz` and `datetime(6)` on the engines.
+    /// Microseconds: a number on SQLite, a `timestamptz` on PostgreSQL.
     Time(Timestamp),
     Json(serde_json::Value),
+}
+
+impl Value {
+    #[must_use]
+    pub const fn kind(&self) -> Kind {
+        match self {
+            Self::Null(kind) => *kind,
+            Self::Integer(_) => Kind::Integer,
+            Self::Text(_) => Kind::Text,
+            Self::Bytes(_) => Kind::Bytes,
+            Self::Bool(_) => Kind::Bool,
+            Self::Uuid(_) => Kind::Uuid,
+            Self::Time(_) => Kind::Time,
+            Self::Json(_) => Kind::Json,
+        }
+    }
 }
 
 impl rusqlite::ToSql for Value {

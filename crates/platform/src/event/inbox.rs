@@ -96,7 +96,7 @@ pub fn direct<E: Event>(
 
 /// Notes that an event which is being taken has no effect, since it tells of an older version than what is known.
 pub async fn pass_over<E: Event>(tx: &mut Tx<'_>, service: &str, received: &Received<E>) -> Result<(), DbError> {
-    let note = format!("UPDATE {service}_inbox SET passed_over = 1 WHERE consumer = ? AND event_id = ?");
+    let note = format!("UPDATE {service}_inbox SET passed_over = TRUE WHERE consumer = ? AND event_id = ?");
     tx.execute(&note, values![E::TOPIC, received.id]).await.map(|_| ())
 }
 

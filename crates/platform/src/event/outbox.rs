@@ -4,6 +4,7 @@ use std::{
     any::Any,
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -14,7 +15,7 @@ use super::Event;
 use crate::{
     bus::{Bus, Outgoing},
     clock::Clock,
-    db::{Db, DbError, FromRow, Row, Tx},
+    db::{Db, DbError, Dialect, FromRow, Row, Tx},
     ids::Ids,
     lease::Leases,
     schema::{Codec, Registry, SchemaError},
@@ -25,6 +26,8 @@ use crate::{
 
 /// How many events the relay carries at a time.
 const BATCH: i64 = 500;
+/// How long after it found another process at work.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 /// A service's outbox. Events are added in the transaction whose effect they tell.
 #[derive(Clone, Debug)]
@@ -105,7 +108,16 @@ pub struct Relay {
     clock: Clock,
     leases: Leases,
     select: Arc<str>,
-    sent: Arc<str>,
+    sent: Sent,
+}
+
+/// How a batch is noted as told.
+#[derive(Clone, Debug)]
+enum Sent {
+    /// From the first to the last: with one writer at a time, nothing can have come between them since they were read.
+    Between(Arc<str>),
+    /// Each by its number. Where several write at once numbers are given before they are committed, so a lower one may come later.
+    Each(Arc<str>),
 }
 
 struct Pending {
@@ -160,23 +172,48 @@ impl Relay {
             "SELECT seq, event_id, topic, key, payload, traceparent, correlation_id, created_at FROM {service}_outbox
              WHERE status = 'PENDING' ORDER BY seq LIMIT {BATCH}"
         );
-        let sent = format!("UPDATE {service}_outbox SET status = 'SENT', sent_at = ? WHERE seq BETWEEN ? AND ? AND status = 'PENDING'");
-        Self { service, db, bus: bus.of(service), clock, leases, select: select.into(), sent: sent.into() }
+        let sent = match db.dialect() {
+            Dialect::Sqlite => Sent::Between(
+                format!("UPDATE {service}_outbox SET status = 'SENT', sent_at = ? WHERE seq BETWEEN ? AND ? AND status = 'PENDING'").into(),
+            ),
+            Dialect::Postgresql => Sent::Each(
+                format!(
+                    "UPDATE {service}_outbox SET status = 'SENT', sent_at = ?
+                     WHERE seq IN (SELECT value::bigint FROM jsonb_array_elements_text(?)) AND status = 'PENDING'"
+                )
+                .into(),
+            ),
+        };
+        Self { service, db, bus: bus.of(service), clock, leases, select: select.into(), sent }
     }
 
     /// Carries up to one batch. A crash between the publication and the note of it publishes again: consumers dedupe by event id.
     pub async fn step(&self) -> Result<Progress, RelayError> {
         // Another instance is at it, and will see what is pending.
         let Some(_lease) = self.leases.take(&format!("{}/outbox", self.service)) else { return Ok(Progress::Idle) };
+        // So is another process, but our bell does not ring there: what was committed here since it looked would wait for nobody.
+        let Some(lease) = self.db.lease("outbox").await? else { return Ok(Progress::Until(self.clock.now().plus(LOOK_AGAIN))) };
+        let progress = self.carry().await?;
+        lease.end().await;
+        Ok(progress)
+    }
+
+    async fn carry(&self) -> Result<Progress, RelayError> {
         let select = self.select.clone();
         let pending: Vec<Pending> = self.db.read(async |tx: &mut Tx<'_>| tx.fetch_all(&select, vec![]).await).await?;
         let (Some(first), Some(last)) = (pending.first().map(|row| row.seq), pending.last().map(|row| row.seq)) else {
             return Ok(Progress::Idle);
         };
         let more = pending.len() as i64 == BATCH;
+        let each = matches!(self.sent, Sent::Each(_)).then(|| pending.iter().map(|row| row.seq).collect::<serde_json::Value>());
         self.bus.publish(pending.into_iter().map(|row| row.outgoing(self.service)).collect()).await?;
         let (sent, now) = (self.sent.clone(), self.clock.now());
-        self.db.write(async move |tx: &mut Tx<'_>| tx.execute(&sent, values![now, first, last]).await).await?;
+        self.db
+            .write(async move |tx: &mut Tx<'_>| match &sent {
+                Sent::Between(sent) => tx.execute(sent, values![now, first, last]).await,
+                Sent::Each(sent) => tx.execute(sent, values![now, each.clone()]).await,
+            })
+            .await?;
         Ok(if more { Progress::More } else { Progress::Idle })
     }
 }

@@ -29,6 +29,16 @@ pub enum Objects {
     S3,
 }
 
+/// Where a service keeps its tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Tables {
+    /// In a file of its own.
+    Sqlite,
+    /// In a schema of its own (`[engines.postgresql]`), if the service is written for it.
+    Postgresql,
+}
+
 /// The section `[stores]`: what stands behind each port.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -36,6 +46,7 @@ pub struct StoreSettings {
     pub cache: Shelf,
     pub limiter: Shelf,
     pub blobs: Objects,
+    pub sql: Tables,
 }
 
 /// The section `[engines]`: how each is reached. One without an address is not there.
@@ -44,7 +55,7 @@ pub struct StoreSettings {
 pub struct EngineSettings {
     pub redis: RedisSettings,
     pub s3: S3Settings,
-    pub postgresql: UrlSettings,
+    pub postgresql: PostgresqlSettings,
     pub mariadb: MariadbSettings,
     pub kafka: KafkaSettings,
     pub schema_registry: UrlSettings,
@@ -87,6 +98,19 @@ pub struct S3Settings {
     pub retries: usize,
     /// What takes longer than this with all its tries is given up.
     pub timeout_ms: u64,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PostgresqlSettings {
+    #[serde(deserialize_with = "filled")]
+    pub url: Option<Secret>,
+    /// The most connections of one service.
+    pub connections: u32,
+    /// The longest wait for a connection, and as much again for a transaction.
+    pub timeout_ms: u64,
+    /// In front of the name of each service's schema.
+    pub schema_prefix: String,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -140,10 +164,14 @@ impl Section for EngineSettings {
             ("redis.timeout_ms", self.redis.timeout_ms),
             ("s3.try_timeout_ms", self.s3.try_timeout_ms),
             ("s3.timeout_ms", self.s3.timeout_ms),
+            ("postgresql.timeout_ms", self.postgresql.timeout_ms),
         ] {
             if !(1..=60_000).contains(&value) {
                 return Err(format!("`{name}` must be from 1 to 60000"));
             }
+        }
+        if !(1..=1_000).contains(&self.postgresql.connections) {
+            return Err("`postgresql.connections` must be from 1 to 1000".into());
         }
         if self.s3.retries > 10 {
             return Err("`s3.retries` must be from 0 to 10".into());
@@ -187,6 +215,7 @@ mod tests {
     fn without_a_choice_everything_is_embedded() {
         let stores = settings(&[]).stores().unwrap();
         assert_eq!((stores.cache, stores.limiter, stores.blobs), (Shelf::Memory, Shelf::Memory, Objects::Disk));
+        assert_eq!(stores.sql, Tables::Sqlite);
         assert!(settings(&[]).engines().unwrap().redis.url.is_none());
     }
 

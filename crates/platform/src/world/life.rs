@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use tokio::sync::Notify;
 
-use super::{Instance, Standing, StartError, Stores, World, all_migrations, endpoints};
+use super::{Instance, Standing, StartError, World, all_migrations, endpoints};
 use crate::{
     blob::BlobError,
     bus::TopicSettings,
@@ -159,14 +159,9 @@ impl World {
         if let Some(standing) = self.services().get(manifest.name) {
             return Ok((standing.db.clone(), standing.outbox_bell.clone()));
         }
-        let faults = self.0.faults.clone();
-        let db = match &self.0.stores {
-            Stores::Memory => Db::in_memory(manifest.name, self.0.chance, faults)?,
-            Stores::Folder(folder) => {
-                Db::open(manifest.name, &folder.join(format!("{}.db", manifest.name)), self.0.platform.durability, faults)?
-            }
-        };
-        db.migrate(&all_migrations(manifest)).await?;
+        let migrations = all_migrations(manifest);
+        let db = self.database(manifest.name, &migrations)?;
+        db.migrate(&migrations).await?;
         let outbox_bell = Arc::new(Notify::new());
         let standing = Standing {
             manifest,

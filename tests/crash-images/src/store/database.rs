@@ -53,13 +53,8 @@ impl FromRow for Entry {
 }
 
 fn migrations() -> Vec<Migration> {
-    vec![Migration {
-        number: 1,
-        name: "entries",
-        up: "CREATE TABLE entries (id INTEGER PRIMARY KEY, body BLOB NOT NULL) STRICT; CREATE INDEX entries_by_body ON entries (body);"
-            .into(),
-        down: "DROP TABLE entries".into(),
-    }]
+    let up = "CREATE TABLE entries (id INTEGER PRIMARY KEY, body BLOB NOT NULL) STRICT; CREATE INDEX entries_by_body ON entries (body);";
+    vec![Migration::new(1, "entries", up, "DROP TABLE entries")]
 }
 
 async fn make(tx: &mut Tx<'_>, changes: &[Change]) -> Result<(), DbError> {

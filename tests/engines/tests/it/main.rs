@@ -5,6 +5,7 @@
 mod blobs;
 mod cache;
 mod limiter;
+mod postgresql;
 mod tls;
 mod world;
 

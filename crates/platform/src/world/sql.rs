@@ -1,0 +1,46 @@
+//! Which database a service of this world stands on: its own file or memory, or a schema of an engine where the settings choose that and the
+//! service is written for it.
+
+use super::{Stores, World};
+use crate::{
+    db::{Db, Migration},
+    service::BuildError,
+    settings::Tables,
+};
+
+impl World {
+    /// The database of a service, not yet migrated.
+    pub(super) fn database(&self, service: &'static str, migrations: &[Migration]) -> Result<Db, BuildError> {
+        let chosen = self.0.settings.stores()?.sql;
+        if chosen == Tables::Postgresql && migrations.iter().all(|migration| migration.postgresql.is_some()) {
+            return self.schema(service);
+        }
+        let faults = self.0.faults.clone();
+        Ok(match &self.0.stores {
+            Stores::Memory => Db::in_memory(service, self.0.chance, faults)?,
+            Stores::Folder(folder) => Db::open(service, &folder.join(format!("{service}.db")), self.0.platform.durability, faults)?,
+        })
+    }
+
+    #[cfg(feature = "engines")]
+    fn schema(&self, service: &'static str) -> Result<Db, BuildError> {
+        let settings = self.0.settings.engines()?.postgresql;
+        let url = settings.url.ok_or_else(|| {
+            BuildError::Other("stores.sql is \"postgresql\", but engines.postgresql.url says nothing; name the server there".into())
+        })?;
+        let options = crate::db::postgresql::Options {
+            url,
+            schema: Some(format!("{}{}", settings.schema_prefix, service.replace('-', "_"))),
+            connections: settings.connections,
+            patience: std::time::Duration::from_millis(settings.timeout_ms),
+        };
+        Ok(Db::postgresql(service, &options, self.0.chance, self.0.faults.clone())?)
+    }
+
+    #[cfg(not(feature = "engines"))]
+    fn schema(&self, service: &'static str) -> Result<Db, BuildError> {
+        Err(BuildError::Other(format!(
+            "stores.sql is \"postgresql\", and this program was built without it; build it with `--features engines`, or let {service} stand on SQLite"
+        )))
+    }
+}

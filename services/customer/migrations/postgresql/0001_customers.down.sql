@@ -1,0 +1,3 @@
+DROP TABLE customer_segments;
+DROP TABLE customer_addresses;
+DROP TABLE customer_profiles;

@@ -1,0 +1,2 @@
+DROP TABLE erasure_services;
+DROP TABLE erasure_jobs;

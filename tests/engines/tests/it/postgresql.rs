@@ -1,0 +1,403 @@
+//! PostgreSQL behind `platform::db::Db`: the suite that SQLite takes, the same random work for both, and what only an engine can do: be away,
+//! be slow, refuse an order, be used by several processes.
+
+#![expect(clippy::disallowed_types, reason = "the derive of AvroSchema names HashSet in a signature; nobody looks at its order")]
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use apache_avro::AvroSchema;
+use engine_tests::{postgresql_url, proxy::Proxy};
+use platform::{
+    Chance, Clock, Ids,
+    auth::Secret,
+    bus::{Bus, TopicSettings},
+    db::{Db, DbError, Migration, Tx, postgresql::Options},
+    event::{self, Event, Outbox, Relay},
+    idempotency::{self, Idempotency, Key},
+    lease::Leases,
+    schema::Registry,
+    service::Progress,
+    testing::stores::{self, count, insert, migrations, no_faults, twins},
+    values,
+};
+
+fn options(schema: &str) -> Options {
+    let mut options = Options::new(Secret::new(postgresql_url()).unwrap());
+    options.schema = Some(format!("test_{schema}"));
+    options
+}
+
+fn open(options: &Options) -> Db {
+    Db::postgresql("test", options, Chance::seeded(1), no_faults()).unwrap()
+}
+
+/// A database of this name without anything in it.
+async fn fresh(schema: &str) -> Db {
+    let options = options(schema);
+    let db = open(&options);
+    db.run_script(&format!("DROP SCHEMA IF EXISTS {} CASCADE", options.schema.unwrap())).await.unwrap();
+    db.migrate(&[]).await.unwrap();
+    db
+}
+
+async fn wall(work: impl Future) -> Duration {
+    let clock = Clock::real();
+    let from = clock.now();
+    work.await;
+    clock.now().since(from)
+}
+
+/// The suite, one test for each of its checks.
+macro_rules! suite {
+    ($($check:ident),* $(,)?) => {$(
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $check() {
+            stores::$check(fresh(stringify!($check)).await).await;
+        }
+    )*};
+}
+suite!(
+    an_error_of_the_work_undoes_the_work,
+    a_panic_in_the_work_stays_there,
+    a_reader_changes_nothing,
+    what_waits_is_told_after_the_commit_only,
+    everybody_who_waits_is_told_and_nobody_who_comes_later,
+    migrations_go_up_and_down_and_know_a_newer_store,
+    every_kind_of_value_comes_back_as_it_was,
+    a_row_whose_key_is_taken_is_not_inserted_anew,
+    no_change_is_lost,
+    a_limit_over_many_rows_holds,
+    a_read_is_one_snapshot,
+);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_thousand_random_statements_are_answered_as_by_sqlite() {
+    let floor = Db::in_memory("test", Chance::seeded(1), no_faults()).unwrap();
+    twins::agree(&floor, &fresh("twins").await, Chance::seeded(42), 10_000).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_several_processes_one_migrates() {
+    let first = fresh("leader").await;
+    // Not safe to repeat: whoever ran it a second time would fail.
+    let slow = || {
+        Migration::new(3, "slow", "", "")
+            .with_postgresql("CREATE TABLE slow (n bigint); SELECT pg_sleep(0.2); INSERT INTO slow VALUES (1)", "DROP TABLE slow")
+    };
+    let all = || [migrations(), vec![slow()]].concat();
+    let processes: Vec<Db> = (0..4).map(|_| open(&options("leader"))).collect();
+    futures::future::try_join_all(processes.into_iter().map(|db| {
+        let all = all();
+        let work = tokio::spawn(async move { db.migrate(&all).await });
+        async move { work.await.unwrap() }
+    }))
+    .await
+    .unwrap();
+    let rows: i64 = first.read(async |tx: &mut Tx<'_>| tx.fetch_one("SELECT count(*) FROM slow", vec![]).await).await.unwrap();
+    assert_eq!(rows, 1);
+}
+
+/// Two who take the same two rows in opposite orders: the engine ends the deadlock, and the loser's work is run again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_deadlock_ends_and_both_get_their_way() {
+    let db = fresh("deadlock").await;
+    db.migrate(&migrations()).await.unwrap();
+    insert(&db, 1).await.unwrap();
+    insert(&db, 2).await.unwrap();
+    let runs = Arc::new(AtomicU64::new(0));
+    let both = [(1_i64, 2_i64), (2, 1)].map(|(first, second)| {
+        let (db, runs) = (db.clone(), runs.clone());
+        tokio::spawn(async move {
+            db.write(async move |tx: &mut Tx<'_>| -> Result<(), DbError> {
+                runs.fetch_add(1, Ordering::Relaxed);
+                let update = "UPDATE notes SET text = text || ? WHERE id = ?";
+                tx.execute(update, values!["+", first]).await?;
+                // Until the other has its first row too.
+                tx.execute("INSERT INTO tags SELECT 'x' WHERE pg_sleep(0.2) IS NULL", vec![]).await?;
+                tx.execute(update, values!["+", second]).await?;
+                Ok(())
+            })
+            .await
+        })
+    });
+    for one in both {
+        one.await.unwrap().unwrap();
+    }
+    assert!(runs.load(Ordering::Relaxed) >= 3, "nobody was refused");
+    assert_eq!(db.counters().reruns.load(Ordering::Relaxed), runs.load(Ordering::Relaxed) - 2);
+    let texts: Vec<String> = db.read(async |tx: &mut Tx<'_>| tx.fetch_all("SELECT text FROM notes", vec![]).await).await.unwrap();
+    assert_eq!(texts, ["x++", "x++"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_that_died_while_idle_are_passed_over() {
+    let db = fresh("died").await;
+    db.migrate(&migrations()).await.unwrap();
+    let others = open(&options("died_others"));
+    for id in 0..5 {
+        insert(&db, id).await.unwrap();
+        let end =
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'crashcart/test' AND pid <> pg_backend_pid()
+                   AND query NOT LIKE '%advisory%' AND backend_start < now() AND state = 'idle'";
+        // Connections of other tests that are idle right now die as well, which they have to bear.
+        others.run_script(end).await.unwrap();
+        assert_eq!(count(&db).await, id + 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn work_that_swallows_an_error_keeps_nothing_and_is_told() {
+    let db = fresh("swallowed").await;
+    db.migrate(&migrations()).await.unwrap();
+    insert(&db, 1).await.unwrap();
+    let answer = db
+        .write(async |tx: &mut Tx<'_>| -> Result<(), DbError> {
+            tx.execute("INSERT INTO notes (id, text) VALUES (2, 'x')", vec![]).await?;
+            drop(tx.execute("INSERT INTO notes (id, text) VALUES (1, 'x')", vec![]).await);
+            Ok(())
+        })
+        .await;
+    assert!(matches!(answer, Err(DbError::Statement { .. })), "{answer:?}");
+    assert_eq!(count(&db).await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_vacuumed_has_no_dead_rows() {
+    let db = fresh("vacuum").await;
+    db.migrate(&migrations()).await.unwrap();
+    insert(&db, 1).await.unwrap();
+    for _ in 0..20 {
+        let change = async |tx: &mut Tx<'_>| tx.execute("UPDATE notes SET text = text || 'Quagmire'", vec![]).await;
+        let _: u64 = db.write(change).await.unwrap();
+    }
+    let pages = async |tx: &mut Tx<'_>| tx.execute("DELETE FROM notes", vec![]).await;
+    let _: u64 = db.write(pages).await.unwrap();
+    db.checkpoint().await.unwrap();
+    let query = "SELECT pg_relation_size('notes')";
+    let size: i64 = db.read(async |tx: &mut Tx<'_>| tx.fetch_one(query, vec![]).await).await.unwrap();
+    assert_eq!(size, 0, "what held nothing but dead rows is cut off");
+}
+
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize, AvroSchema)]
+#[avro(namespace = "crashcart.engines")]
+struct Counted {
+    thing: i64,
+    number: i64,
+}
+
+impl Event for Counted {
+    const TOPIC: &'static str = "engines.thing.counted.v1";
+    fn key(&self) -> String {
+        self.thing.to_string()
+    }
+}
+
+/// Four write events while two processes relay: each is published, once, and those of one thing in the order of its changes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn two_relays_publish_each_event_once_and_in_order() {
+    let (clock, things, changes) = (Clock::real(), 4_i64, 60_i64);
+    let db = fresh("relays").await;
+    db.migrate(&[event::migrations("test"), migrations()].concat()).await.unwrap();
+    let (bus, registry) = (Bus::in_memory(clock, no_faults()), Registry::in_memory());
+    bus.create_topic(Counted::TOPIC, TopicSettings::default()).await.unwrap();
+    let outbox = Outbox::new("test", clock, Ids::new(clock, Chance::seeded(1), "test", 0), registry.clone(), Arc::default());
+    outbox.register::<Counted>().unwrap();
+    let writers: Vec<_> = (0..things)
+        .map(|thing| {
+            let (db, outbox) = (open(&options("relays")), outbox.clone());
+            tokio::spawn(async move {
+                insert(&db, thing).await.unwrap();
+                for number in 0..changes {
+                    let outbox = outbox.clone();
+                    db.write(async move |tx: &mut Tx<'_>| {
+                        outbox.add(tx, &Counted { thing, number }).await?;
+                        tx.execute("UPDATE notes SET text = ? WHERE id = ?", values![number.to_string(), thing]).await
+                    })
+                    .await
+                    .unwrap();
+                }
+            })
+        })
+        .collect();
+    let written = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let relays: Vec<_> = (0..2)
+        .map(|_| {
+            // As in a process of its own: with a pool and leases of its own.
+            let relay = Relay::new("test", open(&options("relays")), bus.clone(), clock, Leases::default());
+            let written = written.clone();
+            tokio::spawn(async move {
+                let (mut steps, mut turned_away) = (0, 0);
+                loop {
+                    let is_last = written.load(Ordering::SeqCst);
+                    match relay.step().await.unwrap() {
+                        Progress::Until(_) => turned_away += 1,
+                        Progress::Idle if is_last => return (steps, turned_away),
+                        _ => steps += 1,
+                    }
+                }
+            })
+        })
+        .collect();
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    written.store(true, Ordering::SeqCst);
+    for relay in relays {
+        relay.await.unwrap();
+    }
+    let mut found: BTreeMap<String, Vec<i64>> = BTreeMap::new();
+    for partition in 0..bus.end_offsets(Counted::TOPIC).unwrap().len() {
+        for delivery in bus.read(Counted::TOPIC, u32::try_from(partition).unwrap(), 0, 10_000).await.unwrap() {
+            let event = platform::schema::decode_json(&registry, &delivery.value).unwrap();
+            found.entry(delivery.key.clone()).or_default().push(event["number"].as_i64().unwrap());
+        }
+    }
+    let wanted: Vec<i64> = (0..changes).collect();
+    assert_eq!(found, (0..things).map(|thing| (thing.to_string(), wanted.clone())).collect());
+    let pending = "SELECT count(*) FROM test_outbox WHERE status <> 'SENT' OR sent_at IS NULL";
+    assert_eq!(db.read(async |tx: &mut Tx<'_>| tx.fetch_one::<i64>(pending, vec![]).await).await.unwrap(), 0);
+}
+
+/// The same request from eight at once, of several processes: one does the work, all get its answer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_same_request_has_one_effect_and_one_answer() {
+    use platform::{http::Answer, problem::Problem};
+    let db = fresh("idempotency").await;
+    db.migrate(&[vec![idempotency::migration("test")], migrations()].concat()).await.unwrap();
+    let all: Vec<_> = (0..8_i64)
+        .map(|caller| {
+            let (db, answers) = (open(&options("idempotency")), Idempotency::new("test", Clock::real()));
+            tokio::spawn(async move {
+                let key = Key::new("POST /notes", "k", [7; 32]);
+                db.write(async move |tx: &mut Tx<'_>| {
+                    let work = async |tx: &mut Tx<'_>| -> Result<Answer, Problem> {
+                        tx.execute("INSERT INTO notes (id, text) VALUES (?, 'x')", values![caller]).await?;
+                        Answer::ok(&caller)
+                    };
+                    answers.once(tx, Some(&key), work).await
+                })
+                .await
+            })
+        })
+        .collect();
+    let mut bodies = Vec::new();
+    for one in all {
+        bodies.push(one.await.unwrap().unwrap().body);
+    }
+    bodies.dedup();
+    assert_eq!((bodies.len(), count(&db).await), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lease_is_of_one_process_until_it_ends() {
+    let (one, other) = (fresh("lease").await, open(&options("lease")));
+    let held = one.lease("sweep").await.unwrap().unwrap();
+    assert!(other.lease("sweep").await.unwrap().is_none());
+    other.lease("another").await.unwrap().unwrap().end().await;
+    held.end().await;
+    let held = other.lease("sweep").await.unwrap().unwrap();
+    assert!(one.lease("sweep").await.unwrap().is_none());
+    // As when its process dies: the engine hears of it when the connection closes, a moment later.
+    drop(held);
+    let clock = Clock::real();
+    let freed = async {
+        while one.lease("sweep").await.unwrap().is_none() {
+            clock.sleep(Duration::from_millis(5)).await;
+        }
+    };
+    clock.timeout(Duration::from_secs(10), freed).await.unwrap();
+}
+
+/// Through a proxy that the test can make silent or close.
+async fn behind_a_proxy(schema: &str, patience: Duration) -> (Proxy, Db) {
+    fresh(schema).await.migrate(&migrations()).await.unwrap();
+    let mut options = options(schema);
+    let proxy = Proxy::to(options.url.expose()).await;
+    options.url = Secret::new(proxy.url()).unwrap();
+    options.patience = patience;
+    options.connections = 3;
+    (proxy, open(&options))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn an_engine_that_is_away_is_an_error_in_bounded_time_and_then_works_again() {
+    let (proxy, db) = behind_a_proxy("away", Duration::from_millis(800)).await;
+    insert(&db, 1).await.unwrap();
+    proxy.refuse();
+    let took = wall(async {
+        let refused = insert(&db, 2).await;
+        assert!(refused.as_ref().is_err_and(DbError::is_transient), "{refused:?}");
+        let refused = db.read(async |tx: &mut Tx<'_>| tx.fetch_one::<i64>("SELECT 1", vec![]).await).await;
+        assert!(refused.as_ref().is_err_and(DbError::is_transient), "{refused:?}");
+    })
+    .await;
+    assert!(took < Duration::from_millis(1_700), "{took:?}");
+    proxy.forward();
+    insert(&db, 2).await.unwrap();
+    assert_eq!(count(&db).await, 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn an_engine_that_is_silent_is_an_error_in_bounded_time_and_then_works_again() {
+    let (proxy, db) = behind_a_proxy("silent", Duration::from_millis(500)).await;
+    insert(&db, 1).await.unwrap();
+    proxy.hold();
+    // More at once than there are connections: those who wait for one are told in time, too.
+    let took = wall(async {
+        let all: Vec<_> = (10..20_i64)
+            .map(|id| {
+                let db = db.clone();
+                tokio::spawn(async move { insert(&db, id).await })
+            })
+            .collect();
+        for one in all {
+            let refused = one.await.unwrap();
+            assert!(refused.as_ref().is_err_and(DbError::is_transient), "{refused:?}");
+        }
+    })
+    .await;
+    assert!(took < Duration::from_millis(1_500), "{took:?}");
+    proxy.forward();
+    insert(&db, 2).await.unwrap();
+    let ids: Vec<i64> =
+        db.read(async |tx: &mut Tx<'_>| tx.fetch_all("SELECT id FROM notes WHERE id < 10 ORDER BY id", vec![]).await).await.unwrap();
+    assert_eq!(ids, [1, 2]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_statement_that_takes_too_long_is_given_up() {
+    let (_proxy, db) = behind_a_proxy("too_long", Duration::from_millis(400)).await;
+    let took = wall(async {
+        let refused = db.read(async |tx: &mut Tx<'_>| tx.fetch_optional::<i64>("SELECT 1 FROM pg_sleep(30)", vec![]).await).await;
+        assert!(refused.as_ref().is_err_and(DbError::is_transient), "{refused:?}");
+    })
+    .await;
+    assert!(took < Duration::from_millis(1_000), "{took:?}");
+    insert(&db, 1).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_password_is_shown() {
+    let url = postgresql_url();
+    let password = url.split(['/', ':', '@']).nth(4).unwrap_or_default().to_owned();
+    assert!(password.len() > 8);
+    let mut wrong = options("secrets");
+    let shown = |db: &Db, error: &DbError| format!("{db:?} {error:?} {error}");
+    // Another password, of which the right one is a part.
+    wrong.url = Secret::new(url.replace(&password, &format!("{password}x"))).unwrap();
+    let db = open(&wrong);
+    let refused = insert(&db, 1).await.unwrap_err();
+    assert!(refused.is_transient(), "{refused:?}");
+    let text = format!("{} {wrong:?}", shown(&db, &refused));
+    assert!(!text.contains(&password), "{text}");
+    wrong.url = Secret::new(format!("postgresql://crashcart:{password}@nowhere:port/x")).unwrap();
+    let refused = Db::postgresql("test", &wrong, Chance::seeded(1), no_faults()).unwrap_err();
+    assert!(!format!("{refused:?} {refused}").contains(&password), "{refused:?}");
+}
