@@ -74,7 +74,7 @@ impl Settings {
     pub(super) fn apply_variables(&mut self, variables: &[Variable], problems: &mut Vec<Problem>) {
         let read: Vec<Variable>;
         let variables = if variables.iter().any(|variable| variable.name.ends_with(IN_FILE)) {
-            read = variables.iter().filter_map(|variable| self.from_file(variable, problems)).collect();
+            read = variables.iter().filter_map(|variable| self.with_file_read(variable, problems)).collect();
             &read
         } else {
             variables
@@ -102,7 +102,7 @@ impl Settings {
     }
 
     /// A variable that names a file, as one that has what stands in it (without the line's end); any other as it is.
-    fn from_file(&self, variable: &Variable, problems: &mut Vec<Problem>) -> Option<Variable> {
+    fn with_file_read(&self, variable: &Variable, problems: &mut Vec<Problem>) -> Option<Variable> {
         let Variable { name, value, origin } = variable;
         let as_it_is = || Some(Variable { name: name.clone(), value: value.clone(), origin: origin.clone() });
         let Some(bare) = name.strip_suffix(IN_FILE).filter(|bare| self.reaches(bare) && !self.reaches(name)) else { return as_it_is() };
