@@ -130,9 +130,9 @@ async fn lead(db: &Db) -> Result<Option<super::postgresql::Lead<'_>>, DbError> {
 }
 
 #[cfg(not(feature = "engines"))]
-async fn lead(db: &Db) -> Result<(), DbError> {
+async fn lead(db: &Db) -> Result<Option<()>, DbError> {
     let Engine::Sqlite(_) = &db.engine;
-    Ok(())
+    Ok(None)
 }
 
 #[derive(Clone, Copy)]

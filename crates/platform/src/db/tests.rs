@@ -34,13 +34,17 @@ suite!(
     a_reader_changes_nothing,
     what_waits_is_told_after_the_commit_only,
     everybody_who_waits_is_told_and_nobody_who_comes_later,
-    migrations_go_up_and_down_and_know_a_newer_store,
     every_kind_of_value_comes_back_as_it_was,
     a_row_whose_key_is_taken_is_not_inserted_anew,
     no_change_is_lost,
     a_limit_over_many_rows_holds,
     a_read_is_one_snapshot,
 );
+
+#[tokio::test]
+async fn migrations_go_up_and_down_and_know_a_newer_store() {
+    on_both(stores::migrations_go_up_and_down_and_know_a_newer_store).await;
+}
 
 #[tokio::test]
 async fn a_panic_in_the_work_stays_there() {

@@ -39,7 +39,6 @@ impl Beside {
     }
 
     /// Runs work over there.
-    #[expect(clippy::disallowed_methods, reason = "no world has this runtime, and nothing of a world runs in it")]
     pub(super) async fn run<T: Send + 'static>(
         &self,
         work: impl Future<Output = Result<T, sqlx::Error>> + Send + 'static,
