@@ -61,7 +61,9 @@ pub fn redis() -> Redis {
 #[must_use]
 pub fn postgresql_url() -> String {
     let url = engines().postgresql.url;
-    url.unwrap_or_else(|| panic!("{} names no PostgreSQL: `cargo xtask engines up --only postgresql`", file().display())).expose().to_owned()
+    url.unwrap_or_else(|| panic!("{} names no PostgreSQL: `cargo xtask engines up --only postgresql`", file().display()))
+        .expose()
+        .to_owned()
 }
 
 /// The store of objects, with a bucket that nobody else has.

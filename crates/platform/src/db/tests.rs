@@ -96,7 +96,7 @@ async fn what_a_refused_job_changed_is_taken_back_and_nothing_else() {
                     return Err(refused());
                 }
                 if kind == "script" {
-                    tx.run_script("CREATE TABLE refused (id INTEGER)")?;
+                    tx.run_script("CREATE TABLE refused (id INTEGER)").await?;
                     return Err(refused());
                 }
                 tx.execute("INSERT INTO notes (id, text) VALUES (?, ?)", values![round * 1_000 + n, kind]).await?;

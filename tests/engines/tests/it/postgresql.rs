@@ -1,6 +1,7 @@
 //! PostgreSQL behind `platform::db::Db`: the suite that SQLite takes, the same random work for both, and what only an engine can do: be away,
 //! be slow, refuse an order, be used by several processes.
 
+#![expect(clippy::disallowed_methods, reason = "no world stands here whose tasks these could be")]
 #![expect(clippy::disallowed_types, reason = "the derive of AvroSchema names HashSet in a signature; nobody looks at its order")]
 
 use std::{
