@@ -359,7 +359,7 @@ impl Engine {
         let options = self.connect.clone();
         let connect = async move { options.connect().await };
         // Proving that it knows the password the driver lets others have their turn, which on a thread that waits nobody would give back.
-        let connect = if is_single() { self.beside.run(connect).boxed() } else { connect.boxed() };
+        let connect = if self.beside.waits() { self.beside.run(connect).boxed() } else { connect.boxed() };
         let connection = self.clock.timeout(self.patience, connect).await;
         connection.map_err(|elapsed| told(&elapsed))?.map_err(|error| told(&error))
     }

@@ -71,7 +71,7 @@ async fn make(tx: &mut Tx<'_>, changes: &[Change]) -> Result<(), DbError> {
 }
 
 impl Database {
-    /// Transactions in one commit: the first one holds the writer until all are in its queue.
+    /// Transactions in one commit: the first one holds the writer until all are in its queue. (Work may run twice; then nobody waits any more.)
     async fn write(&self, transactions: &[Vec<Change>]) -> Result<(), String> {
         let (go, wait) = mpsc::channel::<()>();
         let wait = Arc::new(Mutex::new(wait));
@@ -95,7 +95,7 @@ impl Database {
             }));
         }
         let all = futures::future::try_join_all(writes);
-        let release = async {
+        let release = async move {
             let _ = go.send(());
         };
         futures::future::join(all, release).await.0.map(drop)

@@ -4,7 +4,10 @@
 
 use std::{
     pin::pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll, Wake, Waker},
     thread::{self, Thread},
 };
@@ -12,7 +15,11 @@ use std::{
 use tokio::runtime::{Builder, Handle, Runtime};
 
 #[derive(Debug, Default)]
-pub(super) struct Beside(Mutex<Option<Runtime>>);
+pub(super) struct Beside {
+    runtime: Mutex<Option<Runtime>>,
+    /// Whether the one thread waits here just now.
+    waits: AtomicBool,
+}
 
 struct Unpark(Thread);
 
@@ -27,15 +34,24 @@ impl Beside {
     pub(super) fn wait<T>(&self, work: impl Future<Output = T>) -> T {
         let runtime = self.runtime();
         let _entered = runtime.as_ref().map(Handle::enter);
+        self.waits.store(true, Ordering::Relaxed);
         // Not for its turn to be over: nobody would give it another one.
         let mut work = pin!(tokio::task::unconstrained(work));
         let waker = Waker::from(Arc::new(Unpark(thread::current())));
         loop {
             match work.as_mut().poll(&mut Context::from_waker(&waker)) {
-                Poll::Ready(answer) => return answer,
+                Poll::Ready(answer) => {
+                    self.waits.store(false, Ordering::Relaxed);
+                    return answer;
+                }
                 Poll::Pending => thread::park(),
             }
         }
+    }
+
+    /// Whether whoever asks is waited for by a thread that can do nothing else meanwhile.
+    pub(super) fn waits(&self) -> bool {
+        self.waits.load(Ordering::Relaxed)
     }
 
     /// Runs work over there.
@@ -48,7 +64,7 @@ impl Beside {
     }
 
     fn runtime(&self) -> Option<Handle> {
-        let mut runtime = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut runtime = self.runtime.lock().unwrap_or_else(PoisonError::into_inner);
         if runtime.is_none() {
             *runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().ok();
         }
@@ -59,7 +75,7 @@ impl Beside {
 impl Drop for Beside {
     /// Without waiting, which a world's thread must not do.
     fn drop(&mut self) {
-        if let Some(runtime) = self.0.get_mut().unwrap_or_else(PoisonError::into_inner).take() {
+        if let Some(runtime) = self.runtime.get_mut().unwrap_or_else(PoisonError::into_inner).take() {
             runtime.shutdown_background();
         }
     }
