@@ -11,6 +11,8 @@ use std::path::PathBuf;
 
 #[cfg(feature = "engines")]
 pub use self::redis::{Down, Redis};
+#[cfg(feature = "engines")]
+use crate::auth::Secret;
 use crate::{
     blob::Blobs,
     cache::{Cache, Limits},
@@ -18,7 +20,7 @@ use crate::{
     clock::Clock,
     fault::Faults,
     limiter::{Bucket, Limiter},
-    settings::{Objects, Settings, SettingsError, Shelf},
+    settings::{Objects, PostgresqlSettings, Settings, SettingsError, Shelf, Tables},
 };
 
 /// Why an engine cannot stand behind a store.
@@ -73,6 +75,9 @@ impl Engines {
         }
         if stores.blobs == Objects::S3 {
             wanted.s3 = Some(s3(&engines.s3, clock, faults)?);
+        }
+        if stores.sql == Tables::Postgresql {
+            postgresql(&engines.postgresql)?;
         }
         Ok(wanted)
     }
@@ -155,6 +160,17 @@ fn s3(_: &crate::settings::S3Settings, _: Clock, _: &Faults) -> Result<Blobs, En
     Err(EngineError::NotBuilt { setting: "stores.blobs", engine: "s3", floor: "disk" })
 }
 
+/// Where PostgreSQL is, with user and password.
+#[cfg(feature = "engines")]
+pub(crate) fn postgresql(settings: &PostgresqlSettings) -> Result<Secret, EngineError> {
+    settings.url.clone().ok_or(EngineError::Unset { setting: "stores.sql", engine: "postgresql", key: "engines.postgresql.url" })
+}
+
+#[cfg(not(feature = "engines"))]
+pub(crate) const fn postgresql(_: &PostgresqlSettings) -> Result<std::convert::Infallible, EngineError> {
+    Err(EngineError::NotBuilt { setting: "stores.sql", engine: "postgresql", floor: "sqlite" })
+}
+
 /// A PEM file that a setting names; none for an empty name.
 #[cfg(feature = "engines")]
 pub(crate) fn authority(key: &'static str, path: &str) -> Result<Option<Vec<u8>>, EngineError> {
@@ -175,7 +191,9 @@ mod tests {
 
     #[test]
     fn an_engine_that_was_not_built_in_is_refused_with_the_mend() {
-        for (setting, engine) in [("stores.cache", "redis"), ("stores.limiter", "redis"), ("stores.blobs", "s3")] {
+        for (setting, engine) in
+            [("stores.cache", "redis"), ("stores.limiter", "redis"), ("stores.blobs", "s3"), ("stores.sql", "postgresql")]
+        {
             let settings = Settings::load(DEFAULTS, None, std::iter::empty()).unwrap().with(setting, engine).unwrap();
             let refused = Engines::check(&settings).unwrap_err().to_string();
             assert!(refused.starts_with(&format!("`{setting}` is \"{engine}\", which this build cannot reach")), "{refused}");

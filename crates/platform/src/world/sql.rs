@@ -4,6 +4,7 @@
 use super::{Stores, World};
 use crate::{
     db::{Db, Migration},
+    engine,
     service::BuildError,
     settings::Tables,
 };
@@ -25,11 +26,8 @@ impl World {
     #[cfg(feature = "engines")]
     fn schema(&self, service: &'static str) -> Result<Db, BuildError> {
         let settings = self.0.settings.engines()?.postgresql;
-        let url = settings.url.ok_or_else(|| {
-            BuildError::Other("stores.sql is \"postgresql\", but engines.postgresql.url says nothing; name the server there".into())
-        })?;
         let options = crate::db::postgresql::Options {
-            url,
+            url: engine::postgresql(&settings).map_err(|error| BuildError::Other(error.to_string()))?,
             schema: Some(format!("{}{}", settings.schema_prefix, service.replace('-', "_"))),
             connections: settings.connections,
             patience: std::time::Duration::from_millis(settings.timeout_ms),
@@ -38,9 +36,9 @@ impl World {
     }
 
     #[cfg(not(feature = "engines"))]
-    fn schema(&self, service: &'static str) -> Result<Db, BuildError> {
-        Err(BuildError::Other(format!(
-            "stores.sql is \"postgresql\", and this program was built without it; build it with `--features engines`, or let {service} stand on SQLite"
-        )))
+    fn schema(&self, _: &'static str) -> Result<Db, BuildError> {
+        engine::postgresql(&self.0.settings.engines()?.postgresql)
+            .map(|never| match never {})
+            .map_err(|error| BuildError::Other(error.to_string()))
     }
 }
