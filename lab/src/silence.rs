@@ -233,6 +233,9 @@ impl Experiment for Silence {
             ("order.payment_deadline_seconds", (self.plan.deadline / 1_000_000).into()),
             ("payment.psp_timeout_ms", (self.plan.patience / 1_000).into()),
             ("payment.first_inquiry_seconds", (self.plan.inquiry / 1_000_000).into()),
+            // What is studied is an order whose payment is silent, and not a provider that is given up: by chance the silent may crowd on one
+            // of the instances.
+            ("platform.breaker_failures", i64::from(u32::MAX).into()),
         ])
     }
 

@@ -118,8 +118,8 @@ fn is_as_declared(scenario: &str) {
     over(statistics, asked_for("LAB_SEEDS", SEEDS), &[], Twins::Vulnerable);
 }
 
-/// On every seed every rung has the figures that its model predicts and a verdict that stands in the table, and no twin shows anything; only the first
-/// rung may find nobody in its way, and on one seed of a hundred at most.
+/// On every seed every rung has the figures that its model predicts and a verdict that stands in the table, and no twin shows anything. A rung may find
+/// nobody in its way, and then shows nothing; on one seed of a hundred at most.
 #[expect(clippy::print_stdout, reason = "a statistic says what it saw")]
 fn over(statistics: &Statistics, count: u64, knobs: &[&str], twins: Twins) {
     let Statistics { scenario, figure, .. } = statistics;
@@ -147,8 +147,10 @@ fn over(statistics: &Statistics, count: u64, knobs: &[&str], twins: Twins) {
         println!("{scenario}, {count} seeds, {knobs:?}: {figure} {least} / {median} / {most} on R0 (least, median, most); {verdicts:?}");
     }
     assert_eq!(wrong, Vec::<String>::new(), "{scenario}");
-    let reproduced = verdicts.first().and_then(|counts| counts.get(Reproduced.as_str())).copied().unwrap_or(0);
-    assert!(reproduced * 100 >= count * 99, "{scenario}: R0 reproduces in at least 99 %: {reproduced} of {count}");
+    for (place, (counts, allowed)) in verdicts.iter().zip(statistics.verdicts).enumerate() {
+        let shown: u64 = allowed.iter().filter_map(|verdict| counts.get(verdict.as_str())).sum();
+        assert!(shown * 100 >= count * 99, "{scenario}: R{place} shows what it declares on 99 % of the seeds at least: {shown} of {count}");
+    }
 }
 
 fn judged(statistics: &Statistics, run: &Run) -> Seen {
@@ -156,8 +158,9 @@ fn judged(statistics: &Statistics, run: &Run) -> Seen {
     let mut wrong = Vec::new();
     for (place, (rung, allowed)) in run.rungs.iter().zip(statistics.verdicts).enumerate() {
         // Where nothing differs from what was declared, the figures are the model's and no twin was damaged.
-        let found_nobody = place == 0 && rung.figures == rung.predicted && rung.figure(statistics.figure) == 0;
-        if !allowed.contains(&rung.verdict) && !found_nobody {
+        let nothing_to_break = place == 0 && rung.figures == rung.predicted && rung.figure(statistics.figure) == 0;
+        let nothing_to_prevent = matches!(rung.reasons.as_slice(), [only] if only.starts_with("its precondition was not met"));
+        if !allowed.contains(&rung.verdict) && !nothing_to_break && !nothing_to_prevent {
             wrong.push(format!("{} is {}: {}", rung.rung.name, rung.verdict, rung.reasons.join("; ")));
         }
         if !rung.twins.iter().flatten().all(TwinRun::is_clean) {

@@ -114,7 +114,8 @@ impl Reply {
 impl Client {
     #[must_use]
     pub fn new(calls: Calls, caller: &'static str, target: &'static str, clock: Clock, chance: Chance, contexts: Contexts) -> Self {
-        Self { calls, caller, target, clock, chance, contexts, timeout: Duration::from_secs(10), breaker: Arc::new(Breaker::new(clock)) }
+        let breaker = Arc::new(Breaker::new(clock, calls.breaker_failures()));
+        Self { calls, caller, target, clock, chance, contexts, timeout: Duration::from_secs(10), breaker }
     }
 
     /// The same client with another time limit for each try.

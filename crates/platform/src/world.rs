@@ -167,7 +167,10 @@ impl World {
             Secret::new(&platform.signing_secret).map_err(|error| other(&error))?
         };
         let bus = Bus::open(data.join("bus"), platform.durability, clock, faults.clone()).map_err(of_platform)?;
-        let registry = Registry::open(data.join("schemas.ndjson")).map_err(of_platform)?;
+        let registry = match engines.schemas() {
+            Some(registry) => registry.clone(),
+            None => Registry::open(data.join("schemas.ndjson")).map_err(of_platform)?,
+        };
         let blobs = match engines.blobs() {
             Some(blobs) => blobs.clone(),
             None => {
@@ -198,7 +201,7 @@ impl World {
         let access =
             Access::parse(access::TABLE).map_err(|error| of_platform(BuildError::Other(format!("config/access.toml: {error}"))))?;
         let guard = (platform.auth == AuthMode::Jwt).then(|| Guard { keys: keys.clone(), access });
-        let calls = Calls::new(clock, chance, faults.clone(), guard.as_ref().map(|guard| guard.keys.clone()));
+        let calls = Calls::new(clock, chance, faults.clone(), guard.as_ref().map(|guard| guard.keys.clone()), platform.breaker_failures);
         Ok(Self(Arc::new(Inner {
             calls,
             guard,

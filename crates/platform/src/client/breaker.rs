@@ -10,8 +10,6 @@ use types::Timestamp;
 
 use crate::clock::Clock;
 
-/// Failures in a row after which the circuit opens.
-const FAILURES: u32 = 10;
 const OPEN: Duration = Duration::from_secs(2);
 /// In tenths of a retry: each call pays in one, each retry takes out ten.
 const BUDGET_MAX: u32 = 200;
@@ -19,6 +17,8 @@ const BUDGET_MAX: u32 = 200;
 #[derive(Debug)]
 pub(super) struct Breaker {
     clock: Clock,
+    /// Failures in a row after which the circuit opens.
+    opens_after: u32,
     state: Mutex<State>,
 }
 
@@ -30,8 +30,8 @@ struct State {
 }
 
 impl Breaker {
-    pub(super) fn new(clock: Clock) -> Self {
-        Self { clock, state: Mutex::new(State { failures: 0, open_until: None, budget: BUDGET_MAX }) }
+    pub(super) fn new(clock: Clock, opens_after: u32) -> Self {
+        Self { clock, opens_after, state: Mutex::new(State { failures: 0, open_until: None, budget: BUDGET_MAX }) }
     }
 
     /// Whether a call may be made. When the time is up one caller is let through to see; the next waits for what it learns.
@@ -54,8 +54,8 @@ impl Breaker {
             state.failures = 0;
             state.open_until = None;
         } else {
-            state.failures += 1;
-            if state.failures >= FAILURES {
+            state.failures = state.failures.saturating_add(1);
+            if state.failures >= self.opens_after {
                 state.open_until = Some(self.clock.now().plus(OPEN));
             }
         }
@@ -78,8 +78,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn opens_after_failures_and_tries_again() {
         let clock = Clock::simulated();
-        let breaker = Breaker::new(clock);
-        for _ in 0..FAILURES {
+        let breaker = Breaker::new(clock, 10);
+        for _ in 0..10 {
             assert!(breaker.admits());
             breaker.learn(false);
         }
@@ -93,7 +93,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn retries_are_a_tenth_of_the_calls() {
-        let breaker = Breaker::new(Clock::simulated());
+        let breaker = Breaker::new(Clock::simulated(), 10);
         while breaker.may_retry() {}
         let retries = (0..1_000).filter(|_| breaker.admits() && breaker.may_retry()).count();
         assert!((90..=110).contains(&retries), "{retries}");

@@ -42,6 +42,8 @@ struct Inner {
     faults: Faults,
     /// Set where requests need a token: a service shows its own.
     keys: Option<Keys>,
+    /// After how many calls in a row without an answer a caller leaves a service alone for a moment.
+    breaker_failures: u32,
     places: RwLock<BTreeMap<String, Place>>,
     http: reqwest::Client,
 }
@@ -62,9 +64,13 @@ pub(super) enum Lost {
 
 impl Calls {
     #[must_use]
-    pub fn new(clock: Clock, chance: Chance, faults: Faults, keys: Option<Keys>) -> Self {
+    pub fn new(clock: Clock, chance: Chance, faults: Faults, keys: Option<Keys>, breaker_failures: u32) -> Self {
         let hops = clock.is_simulated().then_some(chance);
-        Self(Arc::new(Inner { clock, hops, faults, keys, places: RwLock::default(), http: reqwest::Client::new() }))
+        Self(Arc::new(Inner { clock, hops, faults, keys, breaker_failures, places: RwLock::default(), http: reqwest::Client::new() }))
+    }
+
+    pub(super) fn breaker_failures(&self) -> u32 {
+        self.0.breaker_failures
     }
 
     /// An instance of a service in this process.

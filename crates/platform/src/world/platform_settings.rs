@@ -30,6 +30,8 @@ pub struct PlatformSettings {
     pub event_retention_hours: u64,
     /// Whether requests need a token.
     pub auth: AuthMode,
+    /// After so many calls in a row without an answer a caller leaves a service alone for two seconds.
+    pub breaker_failures: u32,
     /// How many entries the cache keeps.
     pub cache_entries: usize,
     /// How many bytes it keeps at most.
@@ -43,8 +45,9 @@ impl Section for PlatformSettings {
             || self.event_retention_hours == 0
             || self.cache_entries == 0
             || self.cache_bytes == 0
+            || self.breaker_failures == 0
         {
-            return Err("request_timeout_ms, max_body_bytes, event_retention_hours, cache_entries and cache_bytes must be 1 or more".into());
+            return Err("request_timeout_ms, max_body_bytes, event_retention_hours, breaker_failures, cache_entries and cache_bytes must be 1 or more".into());
         }
         Ok(())
     }
