@@ -20,7 +20,8 @@ use crate::{
     clock::Clock,
     fault::Faults,
     limiter::{Bucket, Limiter},
-    settings::{Objects, PostgresqlSettings, Settings, SettingsError, Shelf, Tables},
+    schema::Registry,
+    settings::{Objects, PostgresqlSettings, RegistrySettings, Schemas, Settings, SettingsError, Shelf, Tables},
 };
 
 /// Why an engine cannot stand behind a store.
@@ -51,6 +52,7 @@ pub struct Engines {
     /// Whether buckets are.
     limiter: bool,
     s3: Option<Blobs>,
+    schemas: Option<Registry>,
 }
 
 impl Engines {
@@ -78,6 +80,9 @@ impl Engines {
         }
         if stores.sql == Tables::Postgresql {
             postgresql(&engines.postgresql)?;
+        }
+        if stores.schemas == Schemas::Registry {
+            wanted.schemas = Some(schemas(&engines.schema_registry)?);
         }
         Ok(wanted)
     }
@@ -131,6 +136,11 @@ impl Engines {
         self.s3.as_ref()
     }
 
+    /// The schemas, where they are in another's registry.
+    pub(crate) fn schemas(&self) -> Option<&Registry> {
+        self.schemas.as_ref()
+    }
+
     /// What each engine that is used says of itself: nothing, or why it cannot be reached. Each is given a second.
     pub(crate) async fn ailments(&self) -> Vec<(&'static str, Option<String>)> {
         let mut said = Vec::new();
@@ -158,6 +168,16 @@ fn s3(settings: &crate::settings::S3Settings, clock: Clock, faults: &Faults) -> 
 #[cfg(not(feature = "engines"))]
 fn s3(_: &crate::settings::S3Settings, _: Clock, _: &Faults) -> Result<Blobs, EngineError> {
     Err(EngineError::NotBuilt { setting: "stores.blobs", engine: "s3", floor: "disk" })
+}
+
+#[cfg(feature = "engines")]
+fn schemas(settings: &RegistrySettings) -> Result<Registry, EngineError> {
+    Registry::elsewhere(settings)
+}
+
+#[cfg(not(feature = "engines"))]
+fn schemas(_: &RegistrySettings) -> Result<Registry, EngineError> {
+    Err(EngineError::NotBuilt { setting: "stores.schemas", engine: "registry", floor: "file" })
 }
 
 /// Where PostgreSQL is, with user and password.
@@ -191,9 +211,13 @@ mod tests {
 
     #[test]
     fn an_engine_that_was_not_built_in_is_refused_with_the_mend() {
-        for (setting, engine) in
-            [("stores.cache", "redis"), ("stores.limiter", "redis"), ("stores.blobs", "s3"), ("stores.sql", "postgresql")]
-        {
+        for (setting, engine) in [
+            ("stores.cache", "redis"),
+            ("stores.limiter", "redis"),
+            ("stores.blobs", "s3"),
+            ("stores.sql", "postgresql"),
+            ("stores.schemas", "registry"),
+        ] {
             let settings = Settings::load(DEFAULTS, None, std::iter::empty()).unwrap().with(setting, engine).unwrap();
             let refused = Engines::check(&settings).unwrap_err().to_string();
             assert!(refused.starts_with(&format!("`{setting}` is \"{engine}\", which this build cannot reach")), "{refused}");

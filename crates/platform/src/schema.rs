@@ -6,11 +6,17 @@
 //! record carries its schema's id in Confluent's wire format ([`Codec`]). Left out: schema references, Protobuf and JSON Schema,
 //! modes other than READWRITE, contexts, and replication.
 //!
-//! Reading order: this file, `compatibility` (schema resolution), [`codec`], [`rest`], `store` (the file), `tree` (a parsed
-//! schema), `datum` (the binary encoding), `defaults`.
+//! Or it stands elsewhere (`confluent`), for several processes together. Then what is here is a mirror of it: what this process announced,
+//! and what it met. A service announces its schemas while it is built ([`Codec::register`]), and the world has them confirmed before the
+//! service is at work ([`Registry::confirm`]), so that building asks nobody and a refusal is still told at the start.
+//!
+//! Reading order: this file, `compatibility` (schema resolution), [`codec`], [`rest`], `store` (the file), `confluent` (another's registry),
+//! `tree` (a parsed schema), `datum` (the binary encoding), `defaults`.
 
 pub mod codec;
 mod compatibility;
+#[cfg(feature = "engines")]
+mod confluent;
 mod datum;
 mod defaults;
 pub mod rest;
@@ -21,7 +27,7 @@ use std::{
     fmt,
     path::Path,
     str::FromStr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
 use serde::{Deserialize, Serialize};
@@ -154,23 +160,44 @@ pub enum SchemaError {
     Type { kind: &'static str, mistake: String },
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error("the schema registry at {url} cannot be used")]
+    Registry { url: String, source: Box<dyn std::error::Error + Send + Sync> },
+    #[error("the schemas are in the registry at {0}: change them there")]
+    NotHere(String),
 }
 
 /// The schemas of one world. Clones share them.
 #[derive(Clone, Debug)]
 pub struct Registry {
     inner: Arc<Mutex<Inner>>,
+    #[cfg(feature = "engines")]
+    elsewhere: Option<confluent::Confluent>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Inner {
     state: State,
     log: Option<Log>,
+    /// Where the registry is of which this is the mirror.
+    mirrored: Option<String>,
+    /// What it has yet to be asked for.
+    announced: Vec<Announced>,
+}
+
+/// A schema of ours and, as soon as it has one, its number.
+#[derive(Clone, Debug)]
+struct Announced {
+    subject: String,
+    tree: Arc<Tree>,
+    id: Arc<OnceLock<SchemaId>>,
 }
 
 impl Inner {
     /// On the disk first, then visible.
     fn change(&mut self, change: Change) -> Result<(), SchemaError> {
+        if let Some(url) = &self.mirrored {
+            return Err(SchemaError::NotHere(url.clone()));
+        }
         if let Some(log) = &mut self.log {
             log.append(&change)?;
         }
@@ -183,13 +210,85 @@ impl Registry {
     /// Forgets everything when the last clone is dropped.
     #[must_use]
     pub fn in_memory() -> Self {
-        Self { inner: Arc::new(Mutex::new(Inner { state: State::default(), log: None })) }
+        Self::over(Inner::default())
     }
 
     /// Keeps everything in this file, which is made if it is not there. Its folder must exist.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, SchemaError> {
         let (log, state) = Log::open(path.as_ref())?;
-        Ok(Self { inner: Arc::new(Mutex::new(Inner { state, log: Some(log) })) })
+        Ok(Self::over(Inner { state, log: Some(log), ..Inner::default() }))
+    }
+
+    fn over(inner: Inner) -> Self {
+        Self {
+            inner: Arc::new(Mutex::new(inner)),
+            #[cfg(feature = "engines")]
+            elsewhere: None,
+        }
+    }
+
+    /// The mirror of a registry that speaks Confluent's API. Nothing is asked yet.
+    ///
+    /// # Errors
+    /// [`EngineError`](crate::engine::EngineError) for an address or an authority that cannot be used.
+    #[cfg(feature = "engines")]
+    pub fn elsewhere(settings: &crate::settings::RegistrySettings) -> Result<Self, crate::engine::EngineError> {
+        let elsewhere = confluent::Confluent::new(settings)?;
+        let inner = Inner { mirrored: Some(elsewhere.shown().to_owned()), ..Inner::default() };
+        Ok(Self { elsewhere: Some(elsewhere), ..Self::over(inner) })
+    }
+
+    /// Registers a schema of ours: at once, or with the next [`Registry::confirm`] if the registry is elsewhere.
+    fn announce(&self, subject: &str, schema: &str) -> Result<Announced, SchemaError> {
+        let subject = subject.to_owned();
+        let mut inner = self.inner();
+        if inner.mirrored.is_some() {
+            let announced = Announced { subject, tree: Arc::new(Tree::parse(schema)?), id: Arc::default() };
+            inner.announced.push(announced.clone());
+            return Ok(announced);
+        }
+        drop(inner);
+        let registered = self.register(&subject, schema)?;
+        let tree = self.tree(registered.id).ok_or(SchemaError::UnknownSchema)?;
+        Ok(Announced { subject, tree, id: Arc::new(registered.id.into()) })
+    }
+
+    /// Has the registry take what was announced, if it is elsewhere. What was announced by a service that did not start is asked for too: a
+    /// schema there changes nothing as long as nobody writes with it.
+    ///
+    /// # Errors
+    /// The registry refuses a schema, or cannot be asked. What it has not taken stays announced.
+    pub async fn confirm(&self) -> Result<(), SchemaError> {
+        #[cfg(feature = "engines")]
+        if let Some(elsewhere) = &self.elsewhere {
+            loop {
+                let Some(next) = self.inner().announced.first().cloned() else { return Ok(()) };
+                let registered = elsewhere.register(&next.subject, &next.tree.text).await?;
+                let mut inner = self.inner();
+                inner.state.mirror(next.tree, Some((&registered.subject, registered.version)), registered.id);
+                // Another who announced the same was told the same.
+                let _: Result<(), SchemaId> = next.id.set(registered.id);
+                inner.announced.retain(|announced| !Arc::ptr_eq(&announced.id, &next.id));
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks for a schema that nobody here has met; says whether it is known now. Without a registry elsewhere there is nobody to ask.
+    ///
+    /// # Errors
+    /// The registry cannot be asked, or what it has under this number is no schema.
+    pub async fn learn(&self, id: SchemaId) -> Result<bool, SchemaError> {
+        #[cfg(feature = "engines")]
+        if let Some(elsewhere) = &self.elsewhere {
+            if self.tree(id).is_some() {
+                return Ok(true);
+            }
+            let Some(text) = elsewhere.schema(id).await? else { return Ok(false) };
+            self.inner().state.mirror(Arc::new(Tree::parse(&text)?), None, id);
+            return Ok(true);
+        }
+        Ok(self.tree(id).is_some())
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -363,7 +462,8 @@ impl Registry {
     /// The schema, if any version uses it.
     fn tree(&self, id: SchemaId) -> Option<Arc<Tree>> {
         let inner = self.inner();
-        inner.state.schemas.get(&id).filter(|_| inner.state.uses(id)).cloned()
+        // A mirror does not hear of what is deleted, and holds foreign schemas without their subjects.
+        inner.state.schemas.get(&id).filter(|_| inner.mirrored.is_some() || inner.state.uses(id)).cloned()
     }
 }
 

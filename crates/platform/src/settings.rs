@@ -26,7 +26,9 @@ use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
 pub use self::{
-    engines::{EngineSettings, Objects, PostgresqlSettings, RedisSettings, S3Settings, Shelf, StoreSettings, Tables},
+    engines::{
+        EngineSettings, Objects, PostgresqlSettings, RedisSettings, RegistrySettings, S3Settings, Schemas, Shelf, StoreSettings, Tables,
+    },
     environment::environment,
     error::{Problem, SettingsError},
     print::MASK,

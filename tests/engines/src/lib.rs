@@ -15,7 +15,7 @@ use platform::{
     Chance, Clock, Settings,
     engine::Redis,
     fault::Faults,
-    settings::{DEFAULTS, EngineSettings, RedisSettings, S3Settings, environment},
+    settings::{DEFAULTS, EngineSettings, RedisSettings, RegistrySettings, S3Settings, environment},
 };
 
 pub use self::server::{Server, TlsFiles};
@@ -64,6 +64,14 @@ pub fn postgresql_url() -> String {
     url.unwrap_or_else(|| panic!("{} names no PostgreSQL: `cargo xtask engines up --only postgresql`", file().display()))
         .expose()
         .to_owned()
+}
+
+/// Where schemas are registered.
+#[must_use]
+pub fn registry_settings() -> RegistrySettings {
+    let settings = engines().schema_registry;
+    assert!(settings.url.is_some(), "{} names no schema registry: `cargo xtask engines up --only schema-registry`", file().display());
+    settings
 }
 
 /// The store of objects, with a bucket that nobody else has.

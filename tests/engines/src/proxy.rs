@@ -34,8 +34,8 @@ impl Proxy {
     #[expect(clippy::panic, clippy::disallowed_methods, reason = "for tests, which have no world")]
     pub async fn to(url: &str) -> Self {
         let told = |what: &dyn std::fmt::Display| -> ! { panic!("the proxy: {what}") };
-        let engine =
-            url.split('@').nth(1).and_then(|rest| rest.split('/').next()).unwrap_or_else(|| told(&"the address has no host")).to_owned();
+        let authority = url.split("://").nth(1).and_then(|rest| rest.split('/').next());
+        let engine = authority.and_then(|rest| rest.rsplit('@').next()).unwrap_or_else(|| told(&"the address has no host")).to_owned();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap_or_else(|error| told(&error));
         let here = listener.local_addr().unwrap_or_else(|error| told(&error));
         let (mode, modes) = watch::channel(Mode::Forward);

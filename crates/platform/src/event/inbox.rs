@@ -11,7 +11,7 @@ use crate::{
     clock::Clock,
     consumer::{Asking, Handler, HandlerError},
     db::{Db, DbError, Tx},
-    schema::{Codec, SchemaError},
+    schema::{Codec, CodecError, SchemaError},
     service::Env,
     telemetry::{
         context::{Context, Contexts},
@@ -100,9 +100,12 @@ pub async fn pass_over<E: Event>(tx: &mut Tx<'_>, service: &str, received: &Rece
     tx.execute(&note, values![E::TOPIC, received.id]).await.map(|_| ())
 }
 
-fn read<E: Event>(codec: &Codec<E>, contexts: &Contexts, delivery: &Delivery) -> Result<Received<E>, HandlerError> {
+async fn read<E: Event>(codec: &Codec<E>, contexts: &Contexts, delivery: &Delivery) -> Result<Received<E>, HandlerError> {
     let poison = |what: String| HandlerError::Poison(what);
-    let event = codec.decode(&delivery.value).map_err(|error| poison(error.to_string()))?;
+    let event = codec.receive(&delivery.value).await.map_err(|error| match error {
+        CodecError::LookUp { .. } => HandlerError::Unavailable(crate::with_causes(&error)),
+        error => poison(error.to_string()),
+    })?;
     let id = delivery.header("ce_id").and_then(|id| id.parse::<Uuid>().ok()).ok_or_else(|| poison("it has no `ce_id`".into()))?;
     let at = delivery.header("ce_time").and_then(|at| at.parse().ok()).unwrap_or(delivery.timestamp);
     let context = contexts.from_pairs(delivery.headers.iter());
@@ -174,7 +177,10 @@ where
 {
     fn handle<'a>(&'a self, batch: &'a [Delivery]) -> BoxFuture<'a, Vec<Result<(), HandlerError>>> {
         Box::pin(async move {
-            let read: Vec<_> = batch.iter().map(|delivery| read(&self.codec, &self.contexts, delivery)).collect();
+            let mut read = Vec::with_capacity(batch.len());
+            for delivery in batch {
+                read.push(self::read(&self.codec, &self.contexts, delivery).await);
+            }
             if read.len() > 1 && read.iter().all(Result::is_ok) {
                 let events = read.iter().filter_map(|event| event.as_ref().ok().cloned()).collect();
                 if self.apply(events).await.is_ok() {
@@ -214,7 +220,7 @@ where
         Box::pin(async move {
             let mut results = Vec::with_capacity(batch.len());
             for delivery in batch {
-                let result = match read(&self.codec, &self.contexts, delivery) {
+                let result = match read(&self.codec, &self.contexts, delivery).await {
                     Ok(event) => {
                         let mut span = span(self.contexts.traces(), &event);
                         let done = event.context.clone().scope((self.effect)(event)).await;

@@ -7,7 +7,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, OnceLock, PoisonError, RwLock},
 };
 
 use apache_avro::{AvroSchema, SpecificSingleObjectWriter, headers::HeaderBuilder, reader::datum::SpecificDatumReader};
@@ -15,7 +15,7 @@ use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
-    Registry, SchemaError, SchemaId,
+    Announced, Registry, SchemaError, SchemaId,
     compatibility::Plan,
     datum::{self, DatumError, Input},
     tree::Tree,
@@ -40,6 +40,10 @@ pub enum CodecError {
     Decode { id: SchemaId, source: Box<apache_avro::Error> },
     #[error("the value does not fit its schema")]
     Encode { source: Box<apache_avro::Error> },
+    #[error("the schema of {kind} has no number yet: the registry has not been asked for it")]
+    Unconfirmed { kind: &'static str },
+    #[error("schema {id} cannot be looked up")]
+    LookUp { id: SchemaId, source: Box<SchemaError> },
 }
 
 /// Writes and reads one event type. Made once; clones share the schemas that were looked up.
@@ -47,19 +51,18 @@ pub struct Codec<T: AvroSchema> {
     inner: Arc<Inner<T>>,
 }
 
-/// What stands before the datum.
-struct Header(SchemaId);
+/// What stands before the datum is written by the codec: its number may be known later than the writer is made.
+struct NoHeader;
 
-impl HeaderBuilder for Header {
+impl HeaderBuilder for NoHeader {
     fn build_header(&self) -> Vec<u8> {
-        let [a, b, c, d] = self.0.0.to_be_bytes();
-        vec![MAGIC, a, b, c, d]
+        Vec::new()
     }
 }
 
 struct Inner<T: AvroSchema> {
     registry: Registry,
-    id: SchemaId,
+    id: Arc<OnceLock<SchemaId>>,
     tree: Arc<Tree>,
     writer: SpecificSingleObjectWriter<T>,
     reader: SpecificDatumReader<T>,
@@ -75,42 +78,44 @@ impl<T: AvroSchema> Clone for Codec<T> {
 
 impl<T: AvroSchema> std::fmt::Debug for Codec<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Codec").field("type", &std::any::type_name::<T>()).field("id", &self.inner.id).finish_non_exhaustive()
+        f.debug_struct("Codec").field("type", &std::any::type_name::<T>()).field("id", &self.inner.id.get()).finish_non_exhaustive()
     }
 }
 
 impl<T: Serialize + DeserializeOwned + AvroSchema> Codec<T> {
     /// Registers the type's schema under the subject (`<topic>-value`). An error here should stop the start: the message says which
-    /// field breaks which version.
+    /// field breaks which version. With a registry elsewhere it is registered, or refused, by [`Registry::confirm`].
     pub fn register(registry: &Registry, subject: &str) -> Result<Self, SchemaError> {
         let unusable = |error: &dyn std::fmt::Display| SchemaError::Type { kind: std::any::type_name::<T>(), mistake: error.to_string() };
         let schema = T::get_schema();
         let text = serde_json::to_string(&schema).map_err(|error| unusable(&error))?;
-        let registered = registry.register(subject, &text)?;
-        let tree = registry.tree(registered.id).ok_or(SchemaError::UnknownSchema)?;
+        let Announced { tree, id, .. } = registry.announce(subject, &text)?;
         // Not human-readable: moments are numbers then. Said here, because the library's own default is a process-wide switch.
         let writer = SpecificSingleObjectWriter::builder().resolved(schema).map_err(|error| unusable(&error))?;
-        let writer = writer.header(Header(registered.id)).human_readable(false).build();
+        let writer = writer.header(NoHeader).human_readable(false).build();
         let reader = SpecificDatumReader::builder().human_readable(false).build().map_err(|error| unusable(&error))?;
-        let inner = Inner { registry: registry.clone(), id: registered.id, tree, writer, reader, plans: RwLock::default() };
+        let inner = Inner { registry: registry.clone(), id, tree, writer, reader, plans: RwLock::default() };
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// The id that stands in front of everything this codec writes.
+    /// The id that stands in front of everything this codec writes, once the registry has given it.
     #[must_use]
-    pub fn id(&self) -> SchemaId {
-        self.inner.id
+    pub fn id(&self) -> Option<SchemaId> {
+        self.inner.id.get().copied()
     }
 
     pub fn encode(&self, value: &T) -> Result<Bytes, CodecError> {
+        let id = self.id().ok_or(CodecError::Unconfirmed { kind: std::any::type_name::<T>() })?;
         let mut out = Vec::with_capacity(256);
+        out.push(MAGIC);
+        out.extend(id.0.to_be_bytes());
         self.inner.writer.write_ref(value, &mut out).map_err(|source| CodecError::Encode { source: Box::new(source) })?;
         Ok(out.into())
     }
 
     pub fn decode(&self, record: &[u8]) -> Result<T, CodecError> {
         let (id, datum) = split(record)?;
-        if id == self.inner.id {
+        if Some(id) == self.id() {
             let mut input = Input::new(datum);
             datum::check(&self.inner.tree, self.inner.tree.root, &mut input, 0).map_err(|mistake| CodecError::Malformed { id, mistake })?;
             no_more(id, input.left())?;
@@ -119,6 +124,18 @@ impl<T: Serialize + DeserializeOwned + AvroSchema> Codec<T> {
         let (converted, left) = self.inner.plan(id)?.convert(datum).map_err(|mistake| CodecError::Malformed { id, mistake })?;
         no_more(id, left)?;
         self.read(id, &converted)
+    }
+
+    /// [`Codec::decode`], which asks the registry for a schema that this process has not met.
+    pub async fn receive(&self, record: &[u8]) -> Result<T, CodecError> {
+        match self.decode(record) {
+            Err(CodecError::UnknownSchema { id }) => match self.inner.registry.learn(id).await {
+                Ok(true) => self.decode(record),
+                Ok(false) => Err(CodecError::UnknownSchema { id }),
+                Err(error) => Err(CodecError::LookUp { id, source: Box::new(error) }),
+            },
+            other => other,
+        }
     }
 
     fn read(&self, id: SchemaId, mut datum: &[u8]) -> Result<T, CodecError> {

@@ -87,6 +87,8 @@ impl From<SchemaError> for Problem {
             SchemaError::InvalidSchema(_) | SchemaError::Type { .. } => 42201,
             SchemaError::UnknownLevel(_) => 42203,
             SchemaError::InvalidSubject => 42208,
+            SchemaError::NotHere(_) => 42205,
+            SchemaError::Registry { .. } => 50003,
             SchemaError::Store(store) => {
                 tracing::error!(error = store as &dyn std::error::Error, "the schema file failed");
                 50001

@@ -89,6 +89,15 @@ impl State {
         Ok(())
     }
 
+    /// Takes over what another registry says: a number, its schema, and where it is used if that is known. There one text may have several numbers.
+    #[cfg(feature = "engines")]
+    pub fn mirror(&mut self, tree: Arc<Tree>, place: Option<(&str, u32)>, id: SchemaId) {
+        self.schemas.entry(id).or_insert(tree);
+        if let Some((subject, version)) = place {
+            self.subjects.entry(subject.to_owned()).or_default().insert(version, Version { id, deleted: false });
+        }
+    }
+
     /// Whether any version, deleted softly or not, still uses the schema.
     pub fn uses(&self, id: SchemaId) -> bool {
         self.subjects.values().flat_map(BTreeMap::values).any(|version| version.id == id)
@@ -230,7 +239,7 @@ impl super::Registry {
         std::fs::write(path, "").expect("an empty file");
         let file = File::open(path).expect("the file just made");
         let log = Log { path: path.to_owned(), file, length: 0, broken: false };
-        Self { inner: Arc::new(std::sync::Mutex::new(super::Inner { state: State::default(), log: Some(log) })) }
+        Self::over(super::Inner { log: Some(log), ..super::Inner::default() })
     }
 }
 

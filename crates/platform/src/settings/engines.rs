@@ -39,6 +39,16 @@ pub enum Tables {
     Postgresql,
 }
 
+/// Where the schemas of events are registered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Schemas {
+    /// In a file of the data folder.
+    File,
+    /// In a registry that speaks Confluent's API (`[engines.schema_registry]`).
+    Registry,
+}
+
 /// The section `[stores]`: what stands behind each port.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -47,6 +57,7 @@ pub struct StoreSettings {
     pub limiter: Shelf,
     pub blobs: Objects,
     pub sql: Tables,
+    pub schemas: Schemas,
 }
 
 /// The section `[engines]`: how each is reached. One without an address is not there.
@@ -58,7 +69,7 @@ pub struct EngineSettings {
     pub postgresql: PostgresqlSettings,
     pub mariadb: MariadbSettings,
     pub kafka: KafkaSettings,
-    pub schema_registry: UrlSettings,
+    pub schema_registry: RegistrySettings,
     pub cassandra: CassandraSettings,
     pub couchdb: UrlSettings,
 }
@@ -115,6 +126,20 @@ pub struct PostgresqlSettings {
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
+pub struct RegistrySettings {
+    /// `http://` or `https://`, with user and password where it wants them, and the path where Confluent's API begins.
+    #[serde(deserialize_with = "filled")]
+    pub url: Option<Secret>,
+    /// A PEM file with an authority to trust beside the usual ones.
+    pub ca_file: String,
+    /// One try that takes longer has failed.
+    pub timeout_ms: u64,
+    /// How often what failed is tried again, after a pause that grows.
+    pub retries: u32,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct UrlSettings {
     #[serde(deserialize_with = "filled")]
     pub url: Option<Secret>,
@@ -160,11 +185,13 @@ impl Section for EngineSettings {
         url("s3.endpoint", &self.s3.endpoint, ["https://", "http://"])?;
         url("s3.public_endpoint", &self.s3.public_endpoint, ["https://", "http://"])?;
         url("postgresql.url", &exposed(&self.postgresql.url), ["postgresql://", "postgres://"])?;
+        url("schema_registry.url", &exposed(&self.schema_registry.url), ["https://", "http://"])?;
         for (name, value) in [
             ("redis.timeout_ms", self.redis.timeout_ms),
             ("s3.try_timeout_ms", self.s3.try_timeout_ms),
             ("s3.timeout_ms", self.s3.timeout_ms),
             ("postgresql.timeout_ms", self.postgresql.timeout_ms),
+            ("schema_registry.timeout_ms", self.schema_registry.timeout_ms),
         ] {
             if !(1..=60_000).contains(&value) {
                 return Err(format!("`{name}` must be from 1 to 60000"));
@@ -173,8 +200,10 @@ impl Section for EngineSettings {
         if !(1..=1_000).contains(&self.postgresql.connections) {
             return Err("`postgresql.connections` must be from 1 to 1000".into());
         }
-        if self.s3.retries > 10 {
-            return Err("`s3.retries` must be from 0 to 10".into());
+        for (name, value) in [("s3.retries", self.s3.retries), ("schema_registry.retries", self.schema_registry.retries as usize)] {
+            if value > 10 {
+                return Err(format!("`{name}` must be from 0 to 10"));
+            }
         }
         // The letters that a name of a bucket may have, so that it can stand in a path as it is.
         let letters = |name: &str| name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte));
@@ -215,7 +244,7 @@ mod tests {
     fn without_a_choice_everything_is_embedded() {
         let stores = settings(&[]).stores().unwrap();
         assert_eq!((stores.cache, stores.limiter, stores.blobs), (Shelf::Memory, Shelf::Memory, Objects::Disk));
-        assert_eq!(stores.sql, Tables::Sqlite);
+        assert_eq!((stores.sql, stores.schemas), (Tables::Sqlite, Schemas::File));
         assert!(settings(&[]).engines().unwrap().redis.url.is_none());
     }
 
@@ -226,6 +255,7 @@ mod tests {
             ("engines.s3.access_key", "sesame"),
             ("engines.s3.secret_key", "sesame"),
             ("engines.postgresql.url", "postgresql://crashcart:sesame@127.0.0.1/crashcart"),
+            ("engines.schema_registry.url", "http://crashcart:sesame@127.0.0.1:8081"),
         ]);
         let engines = settings.engines().unwrap();
         assert_eq!(engines.s3.secret_key.as_ref().unwrap().expose(), "sesame");
@@ -240,6 +270,7 @@ mod tests {
             ("engines.redis.url", "http://:sesame@x"),
             ("engines.s3.endpoint", "s3.example.com"),
             ("engines.postgresql.url", "mysql://x"),
+            ("engines.schema_registry.url", "confluent://:sesame@x"),
             ("engines.s3.bucket", "My Bucket"),
         ] {
             let refused = settings(&[(path, value)]).engines().unwrap_err().to_string();

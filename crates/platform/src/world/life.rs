@@ -77,6 +77,7 @@ impl World {
             outbox_bell: outbox_bell.clone(),
         };
         let service = (manifest.build)(env).await?;
+        inner.registry.confirm().await?;
         let (router, openapi) = service.router.split_for_parts();
         let openapi = Arc::new(endpoints::describe(openapi, manifest));
         let router = endpoints::add(router, self, manifest, db.clone(), tasks.clone(), openapi.clone());

@@ -6,6 +6,7 @@ mod blobs;
 mod cache;
 mod limiter;
 mod postgresql;
+mod schemas;
 mod tls;
 mod world;
 
