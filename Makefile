@@ -3,7 +3,7 @@
 CRASHCART ?= cargo run --release --
 ARGS ?=
 
-.PHONY: help up seed test demo bench bench-growth crash crash-images replays fuzz lab-statistics contract test-engines engines-up engines-down engines-status tidy docs ci hooks
+.PHONY: help up seed test demo bench bench-growth crash crash-images replays fuzz lab-statistics coverage contract test-engines engines-up engines-down engines-status tidy docs ci hooks
 
 help:
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -50,6 +50,9 @@ fuzz: ## ten minutes of each fuzz target (nightly, cargo-fuzz); FUZZ_SECONDS=60 
 
 lab-statistics: ## 500 seeds of every scenario against its model; LAB_SMALL_SEEDS=100 for less
 	cargo test --release --locked -p crashcart --test statistics -- --ignored --nocapture
+
+coverage: ## the lines of each service that its own tests run, 70 % or more (cargo-llvm-cov)
+	cargo xtask coverage
 
 contract: ## generated requests over every API document (schemathesis; ten minutes at most)
 	.ci/contract

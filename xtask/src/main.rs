@@ -1,7 +1,8 @@
 //! `cargo xtask tidy`: what keeps the house in order and the compiler cannot see. Its checks also run as tests, so nobody has to remember.
-//! Beside it what a person or the pipeline does with the whole of it: `bench` measures it, `engines` starts what it may stand on.
+//! Beside it what a person or the pipeline does with the whole of it: `bench` measures it, `coverage` counts what its tests run, `engines` starts what it may stand on.
 
 mod bench;
+mod coverage;
 mod engines;
 mod grow;
 mod growth;
@@ -10,7 +11,7 @@ mod tidy;
 
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: cargo xtask tidy | bench | bench growth [ORDERS] | engines up|down|status";
+const USAGE: &str = "usage: cargo xtask tidy | coverage | bench | bench growth [ORDERS] | engines up|down|status";
 /// How many orders the larger shop of `bench growth` has, unless another number is said.
 const MANY: u64 = 1_000_000;
 
@@ -18,6 +19,7 @@ fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["tidy"] => tidied(),
+        ["coverage"] => ended(coverage::run()),
         ["bench"] => ended(bench::run()),
         ["bench", "growth"] => ended(growth::run(MANY)),
         ["bench", "growth", orders] => ended(orders.parse().map_err(|_| format!("{orders} is no number of orders")).and_then(growth::run)),
