@@ -165,7 +165,7 @@ impl Engine {
         let snapshot = async {
             let mut connection = self.begin(READ).await?;
             let mut tx = Tx::new(Of::Postgresql(Session::new(self, &mut connection)), counters, true);
-            let answer = work(&mut tx).await;
+            let answer = self.beside.at_home(work(&mut tx)).await;
             let trouble = tx.trouble();
             // What the work was refused is the error, whatever comes of ending it.
             let ended = self.end(connection, trouble.as_ref()).await;
@@ -283,7 +283,7 @@ impl Engine {
         let mut connection = self.begin(WRITE).await?;
         let mut tx = Tx::new(Of::Postgresql(Session::new(self, &mut connection)), counters, false);
         // A panic leaves the transaction open, and with it goes the connection.
-        let Ok(answer) = AssertUnwindSafe(work(&mut tx)).catch_unwind().await else { return Err(DbError::Panicked) };
+        let Ok(answer) = AssertUnwindSafe(self.beside.at_home(work(&mut tx))).catch_unwind().await else { return Err(DbError::Panicked) };
         let (wakes, trouble) = (std::mem::take(&mut tx.wakes), tx.trouble());
         match (answer, trouble) {
             (_, Some(Trouble::Refused)) => {
@@ -465,24 +465,25 @@ impl<'c> Session<'c> {
 
     pub(super) async fn execute(&mut self, statement: &str, values: &[Value]) -> Result<u64, DbError> {
         let (text, values) = self.engine.texts.of(statement, values)?;
-        let done = query_with(AssertSqlSafe(text), values).execute(&mut *self.connection).await;
+        let done = self.engine.beside.over_there(query_with(AssertSqlSafe(text), values).execute(&mut *self.connection)).await;
         done.map(|done| done.rows_affected()).map_err(|error| self.failed(statement, error))
     }
 
     pub(super) async fn fetch_all(&mut self, query: &str, values: &[Value]) -> Result<Vec<PgRow>, DbError> {
         let (text, values) = self.engine.texts.of(query, values)?;
-        let rows = query_with(AssertSqlSafe(text), values).fetch_all(&mut *self.connection).await;
+        let rows = self.engine.beside.over_there(query_with(AssertSqlSafe(text), values).fetch_all(&mut *self.connection)).await;
         rows.map_err(|error| self.failed(query, error))
     }
 
     pub(super) async fn fetch_optional(&mut self, query: &str, values: &[Value]) -> Result<Option<PgRow>, DbError> {
         let (text, values) = self.engine.texts.of(query, values)?;
-        let row = query_with(AssertSqlSafe(text), values).fetch_optional(&mut *self.connection).await;
+        let row = self.engine.beside.over_there(query_with(AssertSqlSafe(text), values).fetch_optional(&mut *self.connection)).await;
         row.map_err(|error| self.failed(query, error))
     }
 
     pub(super) async fn run_script(&mut self, script: &str) -> Result<(), DbError> {
-        run(self.connection, script).await.map_err(|error| self.failed(script, error))
+        let done = self.engine.beside.over_there(run(self.connection, script)).await;
+        done.map_err(|error| self.failed(script, error))
     }
 
     /// Notes the first thing that went wrong, and says it in our words.
