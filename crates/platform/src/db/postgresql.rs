@@ -148,19 +148,24 @@ impl Engine {
         T: Send + 'static,
         E: From<DbError> + Send + 'static,
     {
+        let_others().await;
         let _permit = self.permit().await?;
         // Whether the commit is on its way: what is given up then may have been kept.
         let committing = AtomicBool::new(false);
-        self.lend_the_thread(self.write_until_kept(counters, &work, &committing)).unwrap_or_else(|| {
+        let answer = self.lend_the_thread(self.write_until_kept(counters, &work, &committing)).unwrap_or_else(|| {
             let known = if committing.load(Ordering::Relaxed) { "; whether it has kept the change is not known" } else { "" };
             Err(DbError::Unavailable(format!("PostgreSQL did not answer within {:?}{known}", self.patience)).into())
-        })
+        });
+        // Who asked may be gone before he hears of it, as with every store.
+        let_others().await;
+        answer
     }
 
     pub(super) async fn read<T, E>(&self, counters: &Counters, work: impl AsyncFnOnce(&mut Tx<'_>) -> Result<T, E>) -> Result<T, E>
     where
         E: From<DbError>,
     {
+        let_others().await;
         let _permit = self.permit().await?;
         let snapshot = async {
             let mut connection = self.begin(READ).await?;
@@ -386,6 +391,14 @@ impl Engine {
 /// Whether we are in a runtime of one thread, as a simulated world is.
 fn is_single() -> bool {
     Handle::try_current().is_ok_and(|runtime| runtime.runtime_flavor() == RuntimeFlavor::CurrentThread)
+}
+
+/// Lets the other tasks of a simulated world go on, where a store that is waited for would: before work, and before the answer to a write. The
+/// embedded store does so at the same places, and what a crash may come between depends on it.
+async fn let_others() {
+    if is_single() {
+        tokio::task::yield_now().await;
+    }
 }
 
 /// What came of running work once.
