@@ -190,6 +190,12 @@ impl Stage {
     }
 }
 
+impl Drop for Stage {
+    fn drop(&mut self) {
+        self.world.end();
+    }
+}
+
 fn signed(keys: &Keys, subject: &str, roles: &[Role], valid_for: Duration) -> String {
     keys.issue(subject, roles.iter().copied().collect(), valid_for).map(|token| format!("Bearer {token}")).unwrap_or_default()
 }

@@ -148,24 +148,29 @@ impl Engine {
         T: Send + 'static,
         E: From<DbError> + Send + 'static,
     {
+        let_others().await;
         let _permit = self.permit().await?;
         // Whether the commit is on its way: what is given up then may have been kept.
         let committing = AtomicBool::new(false);
-        self.lend_the_thread(self.write_until_kept(counters, &work, &committing)).unwrap_or_else(|| {
+        let answer = self.lend_the_thread(self.write_until_kept(counters, &work, &committing)).unwrap_or_else(|| {
             let known = if committing.load(Ordering::Relaxed) { "; whether it has kept the change is not known" } else { "" };
             Err(DbError::Unavailable(format!("PostgreSQL did not answer within {:?}{known}", self.patience)).into())
-        })
+        });
+        // Who asked may be gone before he hears of it, as with every store.
+        let_others().await;
+        answer
     }
 
     pub(super) async fn read<T, E>(&self, counters: &Counters, work: impl AsyncFnOnce(&mut Tx<'_>) -> Result<T, E>) -> Result<T, E>
     where
         E: From<DbError>,
     {
+        let_others().await;
         let _permit = self.permit().await?;
         let snapshot = async {
             let mut connection = self.begin(READ).await?;
             let mut tx = Tx::new(Of::Postgresql(Session::new(self, &mut connection)), counters, true);
-            let answer = work(&mut tx).await;
+            let answer = self.beside.at_home(work(&mut tx)).await;
             let trouble = tx.trouble();
             // What the work was refused is the error, whatever comes of ending it.
             let ended = self.end(connection, trouble.as_ref()).await;
@@ -283,7 +288,7 @@ impl Engine {
         let mut connection = self.begin(WRITE).await?;
         let mut tx = Tx::new(Of::Postgresql(Session::new(self, &mut connection)), counters, false);
         // A panic leaves the transaction open, and with it goes the connection.
-        let Ok(answer) = AssertUnwindSafe(work(&mut tx)).catch_unwind().await else { return Err(DbError::Panicked) };
+        let Ok(answer) = AssertUnwindSafe(self.beside.at_home(work(&mut tx))).catch_unwind().await else { return Err(DbError::Panicked) };
         let (wakes, trouble) = (std::mem::take(&mut tx.wakes), tx.trouble());
         match (answer, trouble) {
             (_, Some(Trouble::Refused)) => {
@@ -388,6 +393,14 @@ fn is_single() -> bool {
     Handle::try_current().is_ok_and(|runtime| runtime.runtime_flavor() == RuntimeFlavor::CurrentThread)
 }
 
+/// Lets the other tasks of a simulated world go on, where a store that is waited for would: before work, and before the answer to a write. The
+/// embedded store does so at the same places, and what a crash may come between depends on it.
+async fn let_others() {
+    if is_single() {
+        tokio::task::yield_now().await;
+    }
+}
+
 /// What came of running work once.
 enum Attempt<T, E> {
     Ended(Result<T, E>),
@@ -465,24 +478,25 @@ impl<'c> Session<'c> {
 
     pub(super) async fn execute(&mut self, statement: &str, values: &[Value]) -> Result<u64, DbError> {
         let (text, values) = self.engine.texts.of(statement, values)?;
-        let done = query_with(AssertSqlSafe(text), values).execute(&mut *self.connection).await;
+        let done = self.engine.beside.over_there(query_with(AssertSqlSafe(text), values).execute(&mut *self.connection)).await;
         done.map(|done| done.rows_affected()).map_err(|error| self.failed(statement, error))
     }
 
     pub(super) async fn fetch_all(&mut self, query: &str, values: &[Value]) -> Result<Vec<PgRow>, DbError> {
         let (text, values) = self.engine.texts.of(query, values)?;
-        let rows = query_with(AssertSqlSafe(text), values).fetch_all(&mut *self.connection).await;
+        let rows = self.engine.beside.over_there(query_with(AssertSqlSafe(text), values).fetch_all(&mut *self.connection)).await;
         rows.map_err(|error| self.failed(query, error))
     }
 
     pub(super) async fn fetch_optional(&mut self, query: &str, values: &[Value]) -> Result<Option<PgRow>, DbError> {
         let (text, values) = self.engine.texts.of(query, values)?;
-        let row = query_with(AssertSqlSafe(text), values).fetch_optional(&mut *self.connection).await;
+        let row = self.engine.beside.over_there(query_with(AssertSqlSafe(text), values).fetch_optional(&mut *self.connection)).await;
         row.map_err(|error| self.failed(query, error))
     }
 
     pub(super) async fn run_script(&mut self, script: &str) -> Result<(), DbError> {
-        run(self.connection, script).await.map_err(|error| self.failed(script, error))
+        let done = self.engine.beside.over_there(run(self.connection, script)).await;
+        done.map_err(|error| self.failed(script, error))
     }
 
     /// Notes the first thing that went wrong, and says it in our words.

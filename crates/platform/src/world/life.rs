@@ -185,6 +185,18 @@ impl World {
         }
     }
 
+    /// Kills every instance and lets go of all stores. A world holds on to itself by its services' routes, so where there are many worlds in one
+    /// process, as in tests, the connections of each to an engine would stay until the process ends.
+    pub(crate) fn end(&self) {
+        let instances: Vec<_> =
+            self.services().iter().flat_map(|(name, standing)| standing.instances.keys().map(|instance| (*name, *instance))).collect();
+        for (service, instance) in instances {
+            self.kill(service, instance);
+        }
+        let gone = std::mem::take(&mut *self.services());
+        drop(gone);
+    }
+
     /// Lets every service finish what it holds, then ends it; says whether all did in time.
     pub async fn stop(&self, patience: Duration) -> bool {
         let tasks: Vec<Tasks> =

@@ -13,10 +13,11 @@ use axum::{
 use customer_api::{Customer, Erasure};
 use http::{Method, StatusCode};
 use platform::{
-    db::{DbError, Tx},
+    db::{DbError, Dialect, Tx},
     problem::{Problem, kinds},
     service::{Env, Manifest, Service},
     testing::{Got, Stage},
+    values,
 };
 use serde_json::{Value as Json, json};
 use utoipa_axum::router::OpenApiRouter;
@@ -162,14 +163,30 @@ impl Shop {
     /// Everything that stands in the service's database: each table with the bytes of each of its columns.
     pub async fn dump(&self) -> Vec<(String, Vec<u8>)> {
         let db = self.world.db("customer").unwrap();
+        // Each engine has its own way to say what it holds; what comes of it is the same, texts as texts and bytes as bytes.
+        let dialect = db.dialect();
+        let (tables, columns) = match dialect {
+            Dialect::Sqlite => ("SELECT name FROM sqlite_schema WHERE type = 'table'", "SELECT name FROM pragma_table_info(?)"),
+            Dialect::Postgresql => (
+                "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()",
+                "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(?) AND attnum > 0 AND NOT attisdropped",
+            ),
+        };
+        let hex_of = |column: &str| match dialect {
+            Dialect::Sqlite => format!("hex({column})"),
+            Dialect::Postgresql => format!(
+                "coalesce(CASE pg_typeof({column})::text WHEN 'bytea' THEN substr({column}::text, 3)
+                 ELSE encode(convert_to({column}::text, 'UTF8'), 'hex') END, '')"
+            ),
+        };
         let read = async |tx: &mut Tx<'_>| -> Result<Vec<(String, Vec<u8>)>, DbError> {
             let mut all = Vec::new();
-            let tables: Vec<String> = tx.fetch_all("SELECT name FROM sqlite_schema WHERE type = 'table'", vec![]).await?;
+            let tables: Vec<String> = tx.fetch_all(tables, vec![]).await?;
             for table in tables {
-                let columns: Vec<String> = tx.fetch_all(&format!("SELECT name FROM pragma_table_info('{table}')"), vec![]).await?;
+                let columns: Vec<String> = tx.fetch_all(columns, values![table.clone()]).await?;
                 let mut bytes = Vec::new();
                 for column in columns {
-                    let cells: Vec<String> = tx.fetch_all(&format!("SELECT hex({column}) FROM {table}"), vec![]).await?;
+                    let cells: Vec<String> = tx.fetch_all(&format!("SELECT {} FROM {table}", hex_of(&column)), vec![]).await?;
                     bytes.extend(cells.iter().flat_map(|cell| hex::decode(cell).unwrap()));
                 }
                 all.push((table, bytes));

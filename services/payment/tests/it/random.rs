@@ -11,6 +11,7 @@ use platform::{
 };
 use proptest::prelude::*;
 use serde_json::{Value as Json, json};
+use types::Timestamp;
 
 use crate::support::*;
 
@@ -182,9 +183,14 @@ impl Shop {
         }
         let open: i64 = {
             let db = self.stage.world.db("payment").unwrap();
-            let query = "SELECT count(*) FROM payments WHERE inquire_at IS NOT NULL AND status NOT IN ('PROCESSING', 'UNKNOWN')
-                         AND updated_at < (SELECT max(updated_at) FROM payments) - 4000000000";
-            db.read(async |tx: &mut platform::db::Tx<'_>| tx.fetch_one(query, vec![]).await).await.unwrap()
+            let query =
+                "SELECT count(*) FROM payments WHERE inquire_at IS NOT NULL AND status NOT IN ('PROCESSING', 'UNKNOWN') AND updated_at < ?";
+            let look = async |tx: &mut platform::db::Tx<'_>| -> Result<i64, platform::db::DbError> {
+                let latest: Option<Timestamp> = tx.fetch_one("SELECT max(updated_at) FROM payments", vec![]).await?;
+                let long_ago = latest.map(|latest| Timestamp::from_micros(latest.micros() - 4_000_000_000));
+                tx.fetch_one(query, platform::values![long_ago]).await
+            };
+            db.read(look).await.unwrap()
         };
         assert_eq!(open, 0);
     }

@@ -55,6 +55,22 @@ async fn wall(work: impl Future) -> Duration {
     clock.now().since(from)
 }
 
+/// A simulated world's thread waits for the engine in another runtime, whose time is the machine's. What a service does in its transaction has
+/// the world's, or it would find nothing due and everything young.
+#[tokio::test(start_paused = true)]
+async fn work_in_a_simulated_world_is_told_the_worlds_time() {
+    let db = fresh("time_of_the_world").await;
+    let clock = Clock::simulated();
+    clock.sleep(Duration::from_secs(3_600)).await;
+    let look = async move |tx: &mut Tx<'_>| {
+        let first = clock.now();
+        tx.fetch_one::<i64>("SELECT count(*) FROM schema_migrations", vec![]).await?;
+        Ok::<_, DbError>((first, clock.now()))
+    };
+    let (outside, written, read) = (clock.now(), db.write(look).await.unwrap(), db.read(look).await.unwrap());
+    assert_eq!((written, read, clock.now()), ((outside, outside), (outside, outside), outside));
+}
+
 /// The suite, one test for each of its checks.
 macro_rules! suite {
     ($($check:ident),* $(,)?) => {$(

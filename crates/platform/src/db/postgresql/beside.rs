@@ -1,13 +1,14 @@
 //! A runtime beside one that has a single thread, such as a simulated world's: its thread waits here for the engine, while the engine's answers
 //! arrive over there. To the world no time passes and nothing else happens meanwhile, as with work on SQLite, so the tests of a service
 //! can be played on the engine as they are.
+//!
+//! Whoever asks for the time is told that of the runtime in which he is polled. So the engine's sockets and limits are polled over there, and
+//! the service's work at home: it would see the machine's time in place of the world's.
 
 use std::{
+    future::poll_fn,
     pin::pin,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll, Wake, Waker},
     thread::{self, Thread},
 };
@@ -17,8 +18,8 @@ use tokio::runtime::{Builder, Handle, Runtime};
 #[derive(Debug, Default)]
 pub(super) struct Beside {
     runtime: Mutex<Option<Runtime>>,
-    /// Whether the one thread waits here just now.
-    waits: AtomicBool,
+    /// The runtime whose one thread waits here just now.
+    home: Mutex<Option<Handle>>,
 }
 
 struct Unpark(Thread);
@@ -32,16 +33,16 @@ impl Wake for Unpark {
 impl Beside {
     /// Runs work to its end on this thread, with sockets and timers of the other runtime. Work that yields would wait for this thread.
     pub(super) fn wait<T>(&self, work: impl Future<Output = T>) -> T {
+        *self.home.lock().unwrap_or_else(PoisonError::into_inner) = Handle::try_current().ok();
         let runtime = self.runtime();
         let _entered = runtime.as_ref().map(Handle::enter);
-        self.waits.store(true, Ordering::Relaxed);
         // Not for its turn to be over: nobody would give it another one.
         let mut work = pin!(tokio::task::unconstrained(work));
         let waker = Waker::from(Arc::new(Unpark(thread::current())));
         loop {
             match work.as_mut().poll(&mut Context::from_waker(&waker)) {
                 Poll::Ready(answer) => {
-                    self.waits.store(false, Ordering::Relaxed);
+                    *self.home.lock().unwrap_or_else(PoisonError::into_inner) = None;
                     return answer;
                 }
                 Poll::Pending => thread::park(),
@@ -51,7 +52,22 @@ impl Beside {
 
     /// Whether whoever asks is waited for by a thread that can do nothing else meanwhile.
     pub(super) fn waits(&self) -> bool {
-        self.waits.load(Ordering::Relaxed)
+        self.home().is_some()
+    }
+
+    /// Work of the service's own, in the time of its world.
+    pub(super) async fn at_home<T>(&self, work: impl Future<Output = T>) -> T {
+        polled_in(self.home(), work).await
+    }
+
+    /// Work on a connection, in the midst of what is at home.
+    pub(super) async fn over_there<T>(&self, work: impl Future<Output = T>) -> T {
+        let there = if self.waits() { self.runtime() } else { None };
+        polled_in(there, work).await
+    }
+
+    fn home(&self) -> Option<Handle> {
+        self.home.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Runs work over there.
@@ -79,4 +95,14 @@ impl Drop for Beside {
             runtime.shutdown_background();
         }
     }
+}
+
+/// Polls work in this runtime; where there is none, it is in the right one.
+async fn polled_in<T>(runtime: Option<Handle>, work: impl Future<Output = T>) -> T {
+    let mut work = pin!(work);
+    poll_fn(|context| {
+        let _entered = runtime.as_ref().map(Handle::enter);
+        work.as_mut().poll(context)
+    })
+    .await
 }
