@@ -26,7 +26,7 @@ use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
 pub use self::{
-    engines::{EngineSettings, Objects, PostgresqlSettings, RedisSettings, S3Settings, Shelf, StoreSettings, Tables},
+    engines::{EngineSettings, KafkaSettings, Objects, PostgresqlSettings, RedisSettings, S3Settings, Shelf, StoreSettings, Tables},
     environment::environment,
     error::{Problem, SettingsError},
     print::MASK,

@@ -132,7 +132,12 @@ pub struct MariadbSettings {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KafkaSettings {
+    /// `host:port,host:port`: any of the brokers.
     pub bootstrap_servers: String,
+    /// An answer, or an event on its way, that takes longer is none.
+    pub timeout_ms: u64,
+    /// In front of the name of every topic and group.
+    pub prefix: String,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -165,6 +170,7 @@ impl Section for EngineSettings {
             ("s3.try_timeout_ms", self.s3.try_timeout_ms),
             ("s3.timeout_ms", self.s3.timeout_ms),
             ("postgresql.timeout_ms", self.postgresql.timeout_ms),
+            ("kafka.timeout_ms", self.kafka.timeout_ms),
         ] {
             if !(1..=60_000).contains(&value) {
                 return Err(format!("`{name}` must be from 1 to 60000"));
@@ -175,6 +181,10 @@ impl Section for EngineSettings {
         }
         if self.s3.retries > 10 {
             return Err("`s3.retries` must be from 0 to 10".into());
+        }
+        let prefix = &self.kafka.prefix;
+        if prefix.len() > 50 || !prefix.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte)) {
+            return Err("`kafka.prefix` must be at most 50 of the characters a-z A-Z 0-9 . _ -".into());
         }
         // The letters that a name of a bucket may have, so that it can stand in a path as it is.
         let letters = |name: &str| name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte));
