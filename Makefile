@@ -54,7 +54,7 @@ lab-statistics: ## 500 seeds of every scenario against its model; LAB_SMALL_SEED
 contract: ## generated requests over every API document (schemathesis; ten minutes at most)
 	.ci/contract
 
-test-engines: ## the ports over Redis, S3 (MinIO), PostgreSQL, started for it and stopped after it
+test-engines: ## the ports over Redis, S3 (MinIO), PostgreSQL, Kafka, started for it and stopped after it
 	.ci/engines $(ARGS)
 
 engines-up: ## the real engines from packages, on free ports; ARGS="--only redis,kafka" for some

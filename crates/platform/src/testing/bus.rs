@@ -414,3 +414,21 @@ pub async fn a_key_is_parked_for_its_group_until_it_is_let_go(fresh: impl AsyncF
     assert!(matches!(bus.skip("g", "t", "a").await, Err(BusError::NotParked { .. })));
     assert_eq!(bus.end_offsets(&dead_letter_topic("t")).unwrap(), [3], "they stay readable");
 }
+
+/// For a floor that several processes share, each with a bus of its own: what one of them parks, another knows before it is handed an event.
+pub async fn what_one_process_parks_another_knows(one: Bus, other: Bus) {
+    topic(&one, "t", 1).await;
+    publish(&one, "t", &[("a", "1"), ("a", "2")]).await;
+    let mut reader = one.subscribe("g", &["t"], "m").await.unwrap();
+    let events = some(&mut reader, 2).await;
+    reader.bury(vec![(&events[0], Some("cannot be read".into()))], 1).await.unwrap();
+    drop(reader);
+    let mut heir = other.subscribe("g", &["t"], "n").await.unwrap();
+    let left = some(&mut heir, 1).await;
+    assert_eq!(values(&left), ["2"]);
+    assert!(other.is_parked("g", "t", "a"), "it knows before it has the event");
+    heir.bury(vec![(&left[0], None)], 2).await.unwrap();
+    until(&Some(2), || one.parked("g").first().map(|parked| parked.waiting)).await;
+    assert_eq!(one.skip("g", "t", "a").await.unwrap(), 2);
+    until(&false, || other.is_parked("g", "t", "a")).await;
+}
