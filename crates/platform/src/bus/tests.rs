@@ -397,7 +397,7 @@ async fn a_tail_hears_of_publications(world: World) {
     futures::future::join(follow, publish).await;
     assert_eq!(seen, ["1", "2", "3"]);
     drop(tail);
-    assert!(world.bus.log().state().listeners.is_empty());
+    assert!(world.bus.embedded().log().state().listeners.is_empty());
 }
 
 async fn a_refused_batch_is_not_there(world: World) {

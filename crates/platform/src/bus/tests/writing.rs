@@ -80,8 +80,7 @@ async fn publishers_share_a_commit_and_its_failure() {
     reader.commit(&[Position { topic: "t".into(), partition: 0, offset: 1 }]).unwrap();
     drop(reader);
     fails.store(false, std::sync::atomic::Ordering::SeqCst);
-    let Floor::Embedded(embedded) = &bus.floor else { panic!("another bus") };
-    let (shared, log) = (Arc::downgrade(&embedded.shared), embedded.shared.log.clone());
+    let (shared, log) = (Arc::downgrade(&bus.embedded().shared), bus.embedded().shared.log.clone());
     drop(bus);
     assert!(shared.upgrade().is_none());
     assert_eq!(State::load(log.store.as_ref()).unwrap().groups["g"].committed[&(0, 0)], 1);
