@@ -1,26 +1,31 @@
-//! The event bus: a log with Kafka's semantics inside the process. Topics have partitions, a key always goes to the same one, and
+//! The event bus: a log with Kafka's semantics, inside the process or in Kafka itself. Topics have partitions, a key always goes to the same one, and
 //! there events keep their order; groups read at their own pace and commit how far they are; what is old goes by retention.
 //!
-//! The semantics stand once, above a small ordered store: on disk (`bus/disk.rs`) or in memory (`bus/memory.rs`). In memory everything
+//! Inside the process the semantics stand once (`bus/embedded.rs`), above a small ordered store: on disk (`bus/disk.rs`) or in memory (`bus/memory.rs`). In memory everything
 //! is done before the call returns, so nothing stands behind a simulated world. On disk one thread writes, and everyone whose event
 //! came while it was busy shares the next fsync.
 //!
-//! Left out, on purpose: transactions, compaction, and more than one process at a time.
+//! Left out there, on purpose: transactions, compaction, and more than one process at a time. For several processes there is Kafka
+//! (`bus/kafka.rs`), where what a broker does not know, dead letters and parked keys, stands above it (docs/adr/0015-kafka-behind-the-bus.md).
 //!
-//! Reading order: this file, `bus/log.rs` (every write), `bus/plan.rs` (what a commit holds), `bus/group.rs` (whose partition is whose),
-//! `bus/subscription.rs` (reading), `bus/dead.rs` (what could not be handled).
+//! Reading order: this file, `bus/embedded.rs`, `bus/log.rs` (every write), `bus/plan.rs` (what a commit holds), `bus/group.rs` (whose partition is whose),
+//! `bus/reader.rs` (reading), `bus/dead.rs` (what could not be handled).
 
 mod dead;
 mod disk;
+mod embedded;
 mod error;
 mod group;
 mod headers;
 mod journal;
+#[cfg(feature = "engines")]
+mod kafka;
 mod layout;
 mod log;
 mod memory;
 mod partition;
 mod plan;
+mod reader;
 mod state;
 mod store;
 mod subscription;
@@ -41,17 +46,15 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 use types::Timestamp;
 
+use self::embedded::Embedded;
+#[cfg(feature = "engines")]
+use self::kafka::Kafka;
 pub use self::{
     dead::{DeadLetter, ParkedKey, dead_letter_topic},
     error::BusError,
     headers::Headers,
     partition::partition_of,
     subscription::{Position, Subscription},
-};
-use self::{
-    log::{Answer, Job, Log},
-    store::{Store, StoreError},
-    writer::Writer,
 };
 use crate::{
     clock::Clock,
@@ -66,9 +69,6 @@ pub const MAX_PARTITIONS: u32 = 1_024;
 pub const MAX_EVENT_BYTES: usize = 1_048_576;
 /// The longest key: it names a parked key in the store, whose own keys are bounded.
 pub const MAX_KEY_BYTES: usize = 4_096;
-
-/// How many old events one commit removes at most.
-const TRIM_STEP: u64 = 1_000;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TopicSettings {
@@ -155,77 +155,96 @@ pub enum To {
 /// A handle; clones share one bus, which closes when the last of them and of its subscriptions is gone.
 #[derive(Clone)]
 pub struct Bus {
-    shared: Arc<Shared>,
+    floor: Floor,
+    faults: Faults,
     /// Who publishes, as faults know it.
     service: Arc<str>,
 }
 
-struct Shared {
-    /// Before the log: its thread must end first. Nothing in memory.
-    writer: Option<Writer>,
-    log: Arc<Log>,
-    faults: Faults,
+/// What the bus stands on.
+#[derive(Clone)]
+enum Floor {
+    Embedded(Embedded),
+    #[cfg(feature = "engines")]
+    Kafka(Kafka),
 }
 
 impl std::fmt::Debug for Bus {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Bus").field("on_disk", &self.shared.writer.is_some()).field("service", &self.service).finish_non_exhaustive()
+        let floor = match &self.floor {
+            Floor::Embedded(embedded) if embedded.is_on_disk() => "disk",
+            Floor::Embedded(_) => "memory",
+            #[cfg(feature = "engines")]
+            Floor::Kafka(_) => "Kafka",
+        };
+        f.debug_struct("Bus").field("floor", &floor).field("service", &self.service).finish_non_exhaustive()
     }
 }
+
+/// Asks whatever the bus stands on.
+macro_rules! on_floor {
+    ($bus:expr, $floor:ident => $answer:expr) => {
+        match &$bus.floor {
+            Floor::Embedded($floor) => $answer,
+            #[cfg(feature = "engines")]
+            Floor::Kafka($floor) => $answer,
+        }
+    };
+}
+use on_floor;
 
 impl Bus {
     /// Whether it can take events now.
     pub fn check(&self) -> Result<(), BusError> {
-        match &self.shared.writer {
-            Some(writer) if !writer.is_alive() => Err(BusError::Closed),
-            _ => Ok(()),
-        }
+        on_floor!(self, floor => floor.check())
     }
 
     /// An empty bus that is forgotten when it is dropped. It has no thread.
     #[must_use]
     pub fn in_memory(clock: Clock, faults: Faults) -> Self {
-        let log = Arc::new(Log::empty(Box::new(memory::Memory::default()), clock));
-        Self { shared: Arc::new(Shared { writer: None, log, faults }), service: Arc::default() }
+        Self::over(Floor::Embedded(Embedded::in_memory(clock)), faults)
     }
 
     /// The bus in a folder, which is made when there is none.
     pub fn open(path: impl AsRef<Path>, durability: Durability, clock: Clock, faults: Faults) -> Result<Self, BusError> {
-        let path = path.as_ref();
-        let store = disk::Disk::open(path, durability)?;
-        Self::with_writer(Box::new(store), clock, faults).map_err(|error| match error {
-            BusError::Unreadable(_) | BusError::Store(_) => BusError::Damaged { path: path.to_owned(), cause: StoreError::new(error) },
-            other => other,
-        })
+        Ok(Self::over(Floor::Embedded(Embedded::open(path.as_ref(), durability, clock)?), faults))
     }
 
-    fn with_writer(store: Box<dyn Store>, clock: Clock, faults: Faults) -> Result<Self, BusError> {
-        let log = Arc::new(Log::new(store, clock)?);
-        let writer = Writer::start(log.clone()).map_err(StoreError::new)?;
-        Ok(Self { shared: Arc::new(Shared { writer: Some(writer), log, faults }), service: Arc::default() })
+    /// The bus of the Kafka that the settings name. Connects to nothing yet.
+    ///
+    /// # Errors
+    /// [`crate::engine::EngineError`] when the settings name none, or one that cannot be used.
+    #[cfg(feature = "engines")]
+    pub fn on_kafka(settings: &crate::settings::KafkaSettings, faults: Faults) -> Result<Self, crate::engine::EngineError> {
+        Ok(Self::over(Floor::Kafka(Kafka::new(settings)?), faults))
+    }
+
+    fn over(floor: Floor, faults: Faults) -> Self {
+        Self { floor, faults, service: Arc::default() }
     }
 
     /// The same bus, for a service that publishes under this name (faults can be narrowed to it).
     #[must_use]
     pub fn of(&self, service: &str) -> Self {
-        Self { shared: self.shared.clone(), service: service.into() }
+        Self { service: service.into(), ..self.clone() }
     }
 
     /// Makes a topic. Does nothing when it is there; changes its retention when that is another; refuses other partitions.
     pub async fn create_topic(&self, name: &str, settings: TopicSettings) -> Result<(), BusError> {
-        self.write(Job::CreateTopic { name: name.to_owned(), settings }).await.map(drop)
+        on_floor!(self, floor => floor.create_topic(name, settings).await)
     }
 
-    /// Publishes all of the events or none, and answers where each one is (partition, offset) once they are safe. Within a partition
-    /// events are in the order of the calls. After an error other than [`BusError::Refused`] of a bus on disk they may be there all the
-    /// same: publish again, and let readers go by the event's id.
+    /// Publishes the events and answers where each one is (partition, offset) once they are safe. Within a partition events are in the
+    /// order of the calls. One that is refused (no such topic, too large) refuses all. After an error other than [`BusError::Refused`]
+    /// of a bus on disk or in Kafka, they may be there all the same, in Kafka some of them: publish again, and let readers go by the
+    /// event's id.
     pub async fn publish(&self, mut batch: Vec<Outgoing>) -> Result<Vec<(u32, u64)>, BusError> {
         if batch.is_empty() {
             return Ok(Vec::new());
         }
         self.let_pass(&self.service, batch.iter()).await?;
         self.corrupt(&self.service, batch.iter_mut());
-        self.write(Job::Publish(batch)).await
+        on_floor!(self, floor => floor.publish(batch).await)
     }
 
     /// Joins a group. Topics that do not exist yet are read from once they do. Without a committed offset reading starts with the
@@ -235,136 +254,64 @@ impl Bus {
             return Err(BusError::Name((*name).to_owned()));
         }
         let topics: BTreeSet<Arc<str>> = topics.iter().map(|topic| Arc::from(*topic)).collect();
-        Ok(Subscription::join(self.clone(), group, topics, member))
+        Subscription::join(self.clone(), group, topics, member).await
     }
 
     /// Up to `max` events from an offset on; fewer at the end, none behind it. Touches no group.
     pub async fn read(&self, topic: &str, partition: u32, from_offset: u64, max: usize) -> Result<Vec<Delivery>, BusError> {
-        let (name, place, part) = {
-            let state = self.log().state();
-            let place = state.place(topic, partition)?;
-            (state.names.get(place.0 as usize).cloned().unwrap_or_default(), place, state.partition(place))
-        };
-        self.log().read(&name, place, from_offset.max(part.start), part.end, max)
+        on_floor!(self, floor => floor.read(topic, partition, from_offset, max))
     }
 
-    /// Every topic, by name.
+    /// Every topic, by name. In Kafka: none when it does not answer.
     #[must_use]
     pub fn topics(&self) -> Vec<TopicInfo> {
-        let state = self.log().state();
-        let info = |(name, topic): (&Arc<str>, &state::Topic)| TopicInfo {
-            name: name.clone(),
-            settings: TopicSettings { partitions: u32::try_from(topic.partitions.len()).unwrap_or(u32::MAX), retention: topic.retention },
-            partitions: topic.partitions.iter().map(|partition| PartitionInfo { start: partition.start, end: partition.end }).collect(),
-        };
-        state.topics.iter().map(info).collect()
+        on_floor!(self, floor => floor.topics())
     }
 
     /// By partition, the offset that the next event will have.
     pub fn end_offsets(&self, topic: &str) -> Result<Vec<u64>, BusError> {
-        Ok(self.log().state().topic(topic)?.partitions.iter().map(|partition| partition.end).collect())
+        on_floor!(self, floor => floor.end_offsets(topic))
     }
 
-    /// By group, topic and partition, of all that a group reads or has read.
+    /// By group, topic and partition, of all that a group reads or has read. In Kafka: of the groups that this process reads with,
+    /// and nothing when it does not answer.
     #[must_use]
     pub fn lag(&self) -> Vec<Lag> {
-        let state = self.log().state();
-        let mut lags = Vec::new();
-        for (name, group) in &state.groups {
-            let places: BTreeSet<_> = group.committed.keys().chain(group.owners.keys()).collect();
-            for place in places {
-                let (committed, end) = (state.position(group, *place), state.partition(*place).end);
-                lags.push(Lag {
-                    group: name.clone(),
-                    topic: state.names.get(place.0 as usize).cloned().unwrap_or_default(),
-                    partition: place.1,
-                    committed,
-                    end,
-                    events: end - committed,
-                    member: group.owners.get(place).map(|owner| owner.holder.0.clone()),
-                });
-            }
-        }
-        lags
+        on_floor!(self, floor => floor.lag())
     }
 
     /// Puts a group elsewhere in a partition and answers where. Whoever reads the partition goes on from there; what it was handling
-    /// meanwhile can no longer be committed.
+    /// meanwhile can no longer be committed. In Kafka: refused while a member of another process reads the partition.
     pub async fn seek(&self, group: &str, topic: &str, partition: u32, to: To) -> Result<u64, BusError> {
         if !is_name(group) {
             return Err(BusError::Name(group.to_owned()));
         }
-        let (place, known) = {
-            let state = self.log().state();
-            let place = state.place(topic, partition)?;
-            (place, state.partition(place))
-        };
-        let offset = match to {
-            To::Start => known.start,
-            To::End => known.end,
-            To::Offset(offset) => offset.clamp(known.start, known.end),
-            To::Time(moment) => self.log().offset_at(place, moment)?,
-        };
-        self.write(Job::Seek { group: group.to_owned(), place, offset }).await?;
-        Ok(offset)
+        on_floor!(self, floor => floor.seek(group, topic, partition, to).await)
     }
 
-    /// One step of retention: removes what is older than its topic keeps, and answers how many events that were.
+    /// One step of retention: removes what is older than its topic keeps, and answers how many events that were. Kafka does it by itself.
     pub async fn trim(&self) -> Result<u64, BusError> {
-        let now = self.log().clock.now();
-        let due: Vec<_> = {
-            let state = self.log().state();
-            let kept = |place: &layout::Place| {
-                let name = state.names.get(place.0 as usize)?;
-                state.topics.get(name)?.retention
-            };
-            state.partitions().into_iter().filter_map(|(_, place)| Some((place, state.partition(place).start, kept(&place)?))).collect()
-        };
-        let mut removed = 0;
-        for (place, mut start, retention) in due {
-            let first_kept = self.log().offset_at(place, now.minus(retention))?;
-            removed += first_kept.saturating_sub(start);
-            while start < first_kept {
-                start = first_kept.min(start + TRIM_STEP);
-                self.write(Job::Trim { place, start }).await?;
-            }
+        match &self.floor {
+            Floor::Embedded(embedded) => embedded.trim().await,
+            #[cfg(feature = "engines")]
+            Floor::Kafka(_) => Ok(0),
         }
-        Ok(removed)
     }
 
-    /// Hears of every publication from now on: to wait with, when tailing a topic.
+    /// Hears of every publication from now on: to wait with, when tailing a topic. Of those of other processes it does not hear: then
+    /// it tells to look in any case, again and again.
     #[must_use]
     pub fn published(&self) -> Published {
-        let woken = Arc::new(Notify::new());
-        let mut state = self.log().state();
-        let id = state.next_serial();
-        state.listeners.insert(id, woken.clone());
-        drop(state);
+        let (id, woken) = on_floor!(self, floor => floor.listen());
         Published { bus: self.clone(), id, woken }
     }
 
-    fn log(&self) -> &Log {
-        &self.shared.log
-    }
-
-    async fn write(&self, job: Job) -> Answer {
-        // The clock is asked here, not by the writer: its thread does not see a simulated one.
-        let now = self.log().clock.now();
-        match &self.shared.writer {
-            Some(writer) => writer.write(now, job).await,
-            None => self.log().write(vec![(now, job)]).pop().unwrap_or(Err(BusError::Closed)),
-        }
-    }
-
-    /// Has committed offsets stored soon.
-    fn save_offsets(&self) -> Result<(), BusError> {
-        let now = self.log().clock.now();
-        match &self.shared.writer {
-            Some(writer) => {
-                writer.nudge(now);
-                Ok(())
-            }
-            None => self.log().write(vec![(now, Job::Offsets)]).pop().unwrap_or(Ok(Vec::new())).map(drop),
+    #[cfg(test)]
+    fn embedded(&self) -> &Embedded {
+        match &self.floor {
+            Floor::Embedded(embedded) => embedded,
+            #[cfg(feature = "engines")]
+            Floor::Kafka(_) => panic!("another bus"),
         }
     }
 
@@ -373,7 +320,7 @@ impl Bus {
         let distinct: BTreeMap<(&str, &str), ()> = events.map(|event| ((event.topic.as_str(), event.key.as_str()), ())).collect();
         let pass = |(topic, key)| async move {
             let passing = Passing { service, topic: Some(topic), key, region: None };
-            (topic, self.shared.faults.pass("bus.publish", passing).await)
+            (topic, self.faults.pass("bus.publish", passing).await)
         };
         let effects = futures::future::join_all(distinct.into_keys().map(pass)).await;
         match effects.into_iter().find(|(_, effect)| *effect == Effect::Fail) {
@@ -387,7 +334,7 @@ impl Bus {
     fn corrupt<'a>(&self, service: &str, events: impl Iterator<Item = &'a mut Outgoing>) {
         for event in events {
             let passing = Passing { service, topic: Some(&event.topic), key: &event.key, region: None };
-            if self.shared.faults.corrupts("bus.publish", passing) {
+            if self.faults.corrupts("bus.publish", passing) {
                 let (first, rest) = event.value.split_first().unwrap_or((&0, &[]));
                 event.value = [&[!first][..], rest].concat().into();
             }
@@ -406,13 +353,17 @@ pub struct Published {
 impl Published {
     /// Waits until something was published since the last call (or since this was made).
     pub async fn next(&mut self) {
-        self.woken.notified().await;
+        match &self.bus.floor {
+            Floor::Embedded(_) => self.woken.notified().await,
+            #[cfg(feature = "engines")]
+            Floor::Kafka(_) => drop(Clock::real().timeout(kafka::LOOK_AGAIN, self.woken.notified()).await),
+        }
     }
 }
 
 impl Drop for Published {
     fn drop(&mut self) {
-        self.bus.log().state().listeners.remove(&self.id);
+        on_floor!(self.bus, floor => floor.forget(self.id));
     }
 }
 

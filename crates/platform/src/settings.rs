@@ -27,7 +27,8 @@ use toml::{Table, Value};
 
 pub use self::{
     engines::{
-        EngineSettings, Objects, PostgresqlSettings, RedisSettings, RegistrySettings, S3Settings, Schemas, Shelf, StoreSettings, Tables,
+        EngineSettings, KafkaSettings, Objects, PostgresqlSettings, RedisSettings, RegistrySettings, S3Settings, Schemas, Shelf,
+        StoreSettings, Tables,
     },
     environment::environment,
     error::{Problem, SettingsError},

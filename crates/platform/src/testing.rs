@@ -1,8 +1,9 @@
 //! What the tests of every service stand on: a simulated world with some services in it, and a caller who speaks HTTP to them. It is the
 //! real starter, layer, stores and bus; only time, chance and threads are the simulation's. And what every floor of a port keeps to, as suites
-//! that run over the embedded ones and over the engines alike ([`cache`], [`limiter`], [`blob`]).
+//! that run over the embedded ones and over the engines alike ([`cache`], [`limiter`], [`blob`], [`bus`]).
 
 pub mod blob;
+pub mod bus;
 pub mod cache;
 pub mod limiter;
 

@@ -15,7 +15,7 @@ use platform::{
     Chance, Clock, Settings,
     engine::Redis,
     fault::Faults,
-    settings::{DEFAULTS, EngineSettings, RedisSettings, RegistrySettings, S3Settings, environment},
+    settings::{DEFAULTS, EngineSettings, KafkaSettings, RedisSettings, RegistrySettings, S3Settings, environment},
 };
 
 pub use self::server::{Server, TlsFiles};
@@ -72,6 +72,14 @@ pub fn registry_settings() -> RegistrySettings {
     let settings = engines().schema_registry;
     assert!(settings.url.is_some(), "{} names no schema registry: `cargo xtask engines up --only schema-registry`", file().display());
     settings
+}
+
+/// Kafka, with a prefix that nobody else has and patience for a busy machine.
+#[must_use]
+pub fn kafka_settings() -> KafkaSettings {
+    let settings = engines().kafka;
+    assert!(!settings.bootstrap_servers.is_empty(), "{} names no Kafka: `cargo xtask engines up --only kafka`", file().display());
+    KafkaSettings { prefix: format!("{}.", unique("t")), timeout_ms: 30_000, ..settings }
 }
 
 /// The store of objects, with a bucket that nobody else has.

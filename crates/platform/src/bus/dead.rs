@@ -7,8 +7,12 @@ use std::sync::Arc;
 use types::Timestamp;
 
 use super::{
-    Bus, BusError, Delivery, Outgoing, Subscription, TopicSettings,
+    Bus, BusError, Delivery, Floor, Outgoing, Subscription, TopicSettings,
+    embedded::Embedded,
     log::{Burial, Job, Letter},
+    on_floor,
+    reader::Reader,
+    subscription::By,
 };
 
 const GROUP: &str = "dlq-group";
@@ -63,29 +67,12 @@ impl Bus {
     /// The keys that are parked for a group, by topic and key.
     #[must_use]
     pub fn parked(&self, group: &str) -> Vec<ParkedKey> {
-        let state = self.log().state();
-        let Some(known) = state.groups.get(group) else { return Vec::new() };
-        let mut keys = Vec::new();
-        for (topic, parked) in &known.parked {
-            let topic = state.names.get(*topic as usize).cloned().unwrap_or_default();
-            keys.extend(parked.iter().map(|(key, parked)| ParkedKey {
-                group: group.to_owned(),
-                topic: topic.clone(),
-                key: key.clone(),
-                since: Timestamp::from_micros(parked.since_micros),
-                error: parked.error.clone(),
-                waiting: parked.waiting,
-                first: parked.first,
-                last: parked.last,
-            }));
-        }
-        keys
+        on_floor!(self, floor => floor.parked(group))
     }
 
     #[must_use]
     pub fn is_parked(&self, group: &str, topic: &str, key: &str) -> bool {
-        let state = self.log().state();
-        state.topic(topic).is_ok_and(|known| state.parked(group, known.id, key).is_some())
+        on_floor!(self, floor => floor.is_parked(group, topic, key))
     }
 
     /// Gives a key up: its waiting events stay in the dead-letter topic, what comes next is handled again. Answers how many waited.
@@ -111,7 +98,7 @@ impl Bus {
     /// Up to `max` waiting events of a parked key, in their order.
     pub(crate) async fn waiting(&self, parked: &ParkedKey, max: usize) -> Result<Vec<DeadLetter>, BusError> {
         let dead = dead_letter_topic(&parked.topic);
-        let partitions = u32::try_from(self.log().state().topic(&dead)?.partitions.len()).unwrap_or(u32::MAX);
+        let partitions = self.partitions(&dead)?;
         let partition = super::partition_of(&parked.key, partitions);
         let (mut found, mut from) = (Vec::new(), parked.first);
         while from <= parked.last && found.len() < max {
@@ -128,9 +115,11 @@ impl Bus {
 
     /// The waiting events of a parked key up to this offset of the dead-letter topic are done with; the key is free when none is left.
     pub(crate) async fn unearth(&self, parked: &ParkedKey, through: u64, count: u64) -> Result<(), BusError> {
-        let topic = self.log().state().topic(&parked.topic)?.id;
-        let (group, key) = (parked.group.clone(), parked.key.clone());
-        self.write(Job::Unearth { group, topic, key, through, count }).await.map(drop)
+        on_floor!(self, floor => floor.unearth(parked, through, count).await)
+    }
+
+    fn partitions(&self, topic: &str) -> Result<u32, BusError> {
+        on_floor!(self, floor => floor.partitions(topic))
     }
 
     fn not_parked(&self, group: &str, topic: &str, key: &str) -> BusError {
@@ -143,11 +132,15 @@ impl Subscription {
     /// error was not tried because its key is parked; if it no longer is, everything is refused with [`BusError::NotParked`].
     pub(crate) async fn bury(&self, events: Vec<(&Delivery, Option<String>)>, offset: u64) -> Result<(), BusError> {
         let Some((first, _)) = events.first() else { return Ok(()) };
-        let (member, epoch, place) = self.claim(&first.topic, first.partition)?;
-        let dead = dead_letter_topic(&first.topic);
-        if self.bus().log().state().topic(&dead).is_err() {
-            let partitions = u32::try_from(self.bus().log().state().topic(&first.topic)?.partitions.len()).unwrap_or(u32::MAX);
-            self.bus().create_topic(&dead, TopicSettings { partitions, retention: None }).await?;
+        let (topic, partition) = (first.topic.clone(), first.partition);
+        let dead = dead_letter_topic(&topic);
+        match self.bus().partitions(&dead) {
+            Ok(_) => {}
+            Err(BusError::UnknownTopic(_)) => {
+                let partitions = self.bus().partitions(&topic)?;
+                self.bus().create_topic(&dead, TopicSettings { partitions, retention: None }).await?;
+            }
+            Err(error) => return Err(error),
         }
         let letter = |(event, error): (&Delivery, Option<String>)| {
             let reason = error.clone().unwrap_or_else(|| "an earlier event of this key waits".to_owned());
@@ -165,8 +158,56 @@ impl Subscription {
         let mut letters: Vec<Letter> = events.into_iter().map(letter).collect();
         self.bus().let_pass(self.group(), letters.iter().map(|letter| &letter.event)).await?;
         self.bus().corrupt(self.group(), letters.iter_mut().map(|letter| &mut letter.event));
-        let burial = Burial { group: self.group().to_owned(), member, epoch, place, offset, letters };
-        self.bus().write(Job::Bury(burial)).await.map(drop)
+        match &self.by {
+            By::Embedded(reader) => reader.bury(&topic, partition, offset, letters).await,
+            #[cfg(feature = "engines")]
+            By::Kafka(member) => member.bury(&topic, partition, offset, letters).await,
+        }
+    }
+}
+
+impl Embedded {
+    pub fn parked(&self, group: &str) -> Vec<ParkedKey> {
+        let state = self.log().state();
+        let Some(known) = state.groups.get(group) else { return Vec::new() };
+        let mut keys = Vec::new();
+        for (topic, parked) in &known.parked {
+            let topic = state.names.get(*topic as usize).cloned().unwrap_or_default();
+            keys.extend(parked.iter().map(|(key, parked)| ParkedKey {
+                group: group.to_owned(),
+                topic: topic.clone(),
+                key: key.clone(),
+                since: Timestamp::from_micros(parked.since_micros),
+                error: parked.error.clone(),
+                waiting: parked.waiting,
+                first: parked.first,
+                last: parked.last,
+            }));
+        }
+        keys
+    }
+
+    pub fn is_parked(&self, group: &str, topic: &str, key: &str) -> bool {
+        let state = self.log().state();
+        state.topic(topic).is_ok_and(|known| state.parked(group, known.id, key).is_some())
+    }
+
+    pub async fn unearth(&self, parked: &ParkedKey, through: u64, count: u64) -> Result<(), BusError> {
+        let topic = self.log().state().topic(&parked.topic)?.id;
+        let (group, key) = (parked.group.clone(), parked.key.clone());
+        self.write(Job::Unearth { group, topic, key, through, count }).await.map(drop)
+    }
+
+    pub fn partitions(&self, topic: &str) -> Result<u32, BusError> {
+        Ok(u32::try_from(self.log().state().topic(topic)?.partitions.len()).unwrap_or(u32::MAX))
+    }
+}
+
+impl Reader {
+    async fn bury(&self, topic: &str, partition: u32, offset: u64, letters: Vec<Letter>) -> Result<(), BusError> {
+        let (member, epoch, place) = self.claim(topic, partition)?;
+        let burial = Burial { group: self.group.clone(), member, epoch, place, offset, letters };
+        self.bus.write(Job::Bury(burial)).await.map(drop)
     }
 }
 

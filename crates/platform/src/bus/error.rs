@@ -45,6 +45,10 @@ pub enum BusError {
     Unreadable(String),
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error("Kafka does not answer ({0}); what was asked for may have been done, so ask again")]
+    Unavailable(String),
+    #[error("Kafka refuses: {0}")]
+    Engine(String),
     #[error("the writer of the event log has ended; open the bus again")]
     Closed,
 }

@@ -14,7 +14,7 @@ use super::{
 };
 
 /// How much larger a dead letter may be than an event.
-const BURIAL_BYTES: usize = 16 * 1_024;
+pub(super) const BURIAL_BYTES: usize = 16 * 1_024;
 
 #[derive(Default)]
 pub(super) struct Plan {

@@ -1,17 +1,10 @@
-//! A member of a group, reading. It joins when it is made and leaves when it is dropped, also when its task is killed.
+//! A member of a group, as its consumer sees it, whatever the bus stands on.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeSet, sync::Arc};
 
-use tokio::sync::Notify;
-
-use super::{
-    Bus, BusError, Delivery,
-    group::{Member, MemberId},
-    layout::Place,
-};
+#[cfg(feature = "engines")]
+use super::kafka::Member;
+use super::{Bus, BusError, Delivery, Floor, reader::Reader};
 
 /// Where a group stands in a partition: `offset` is that of the next event it wants.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,120 +14,75 @@ pub struct Position {
     pub offset: u64,
 }
 
-#[derive(Debug)]
+/// Reads for its group until it is dropped.
 pub struct Subscription {
     bus: Bus,
     group: String,
-    id: MemberId,
-    woken: Arc<Notify>,
-    held: BTreeMap<Place, Held>,
-    /// The partition that was read last: the next poll begins behind it.
-    last: Option<Place>,
+    pub(super) by: By,
 }
 
-#[derive(Clone, Debug)]
-struct Held {
-    topic: Arc<str>,
-    epoch: u64,
-    /// The next offset to be polled.
-    next: u64,
-    /// Nothing is polled of it for now.
-    rests: bool,
+/// Who reads.
+pub(super) enum By {
+    Embedded(Reader),
+    #[cfg(feature = "engines")]
+    Kafka(Member),
 }
 
-/// What one poll reads of one partition.
-struct Slice {
-    topic: Arc<str>,
-    place: Place,
-    from: u64,
-    to: u64,
+macro_rules! by_whom {
+    ($by:expr, $reader:ident => $answer:expr) => {
+        match $by {
+            By::Embedded($reader) => $answer,
+            #[cfg(feature = "engines")]
+            By::Kafka($reader) => $answer,
+        }
+    };
+}
+
+impl std::fmt::Debug for Subscription {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Subscription").field("group", &self.group).field("assignment", &self.assignment()).finish_non_exhaustive()
+    }
 }
 
 impl Subscription {
-    pub(super) fn join(bus: Bus, group: &str, topics: BTreeSet<Arc<str>>, member: &str) -> Self {
-        let woken = Arc::new(Notify::new());
-        let id = {
-            let mut state = bus.log().state();
-            let id = (member.to_owned(), state.next_serial());
-            let partitions = state.partitions();
-            let joined = state.groups.entry(group.to_owned()).or_default();
-            joined.members.insert(id.clone(), Member { topics, woken: woken.clone() });
-            joined.rebalance(&partitions);
-            id
+    #[cfg_attr(not(feature = "engines"), expect(clippy::unused_async, reason = "the embedded bus lets in at once"))]
+    pub(super) async fn join(bus: Bus, group: &str, topics: BTreeSet<Arc<str>>, member: &str) -> Result<Self, BusError> {
+        let by = match &bus.floor {
+            Floor::Embedded(embedded) => By::Embedded(Reader::join(embedded.clone(), group, topics, member)),
+            #[cfg(feature = "engines")]
+            Floor::Kafka(kafka) => By::Kafka(kafka.join(group, topics, member).await?),
         };
-        let mut subscription = Self { bus, group: group.to_owned(), id, woken, held: BTreeMap::new(), last: None };
-        subscription.take_over();
-        subscription
+        Ok(Self { bus, group: group.to_owned(), by })
     }
 
     /// At most `max` events, those of one partition in order, all partitions in turn. Waits until there is one; answers with nothing
     /// when the assignment has changed. Asking says that what was polled before is done with: partitions that are meant for another
     /// member go to it now. After a rebalance new partitions start at the committed offset. Can be dropped at any time.
     pub async fn poll(&mut self, max: usize) -> Result<Vec<Delivery>, BusError> {
-        loop {
-            if self.take_over() {
-                return Ok(Vec::new());
-            }
-            let mut events = Vec::new();
-            for slice in self.slices(max.max(1)) {
-                let count = usize::try_from(slice.to - slice.from).unwrap_or(usize::MAX);
-                events.extend(self.bus.log().read(&slice.topic, slice.place, slice.from, slice.to, count)?);
-                if let Some(held) = self.held.get_mut(&slice.place) {
-                    held.next = slice.to;
-                }
-                self.last = Some(slice.place);
-            }
-            if !events.is_empty() {
-                return Ok(events);
-            }
-            self.woken.notified().await;
-        }
+        by_whom!(&mut self.by, reader => reader.poll(max).await)
     }
 
     /// Says that the group is done with what lies before these offsets. It is seen at once and stored soon, without a wait: after a
     /// crash some events may come again. Refused, as a whole, when one of the partitions no longer belongs to this member.
     pub fn commit(&self, positions: &[Position]) -> Result<(), BusError> {
-        let first_unsaved = {
-            let mut state = self.bus.log().state();
-            let mut places = Vec::new();
-            for position in positions {
-                let place = state.place(&position.topic, position.partition)?;
-                if !self.owns(&state, place) {
-                    return Err(self.not_owned(&position.topic, position.partition));
-                }
-                places.push((place, position.offset));
-            }
-            let was_empty = state.unsaved.is_empty();
-            let state = &mut *state;
-            if let Some(group) = state.groups.get_mut(&self.group) {
-                for (place, offset) in places {
-                    group.commit(place, offset);
-                    state.unsaved.insert((self.group.clone(), place));
-                }
-            }
-            was_empty && !state.unsaved.is_empty()
-        };
-        if first_unsaved { self.bus.save_offsets() } else { Ok(()) }
+        by_whom!(&self.by, reader => reader.commit(positions))
     }
 
     /// The partitions that this member holds, with the next offset that it will poll.
     #[must_use]
     pub fn assignment(&self) -> Vec<Position> {
-        let position = |(place, held): (&Place, &Held)| Position { topic: held.topic.clone(), partition: place.1, offset: held.next };
-        self.held.iter().map(position).collect()
+        by_whom!(&self.by, reader => reader.assignment())
     }
 
     /// Leaves these partitions (topic and number), and no others, out of the next polls: what was polled of them is not done with. One that is
     /// handed over or put elsewhere no longer rests.
     pub(crate) fn rest(&mut self, resting: &BTreeSet<(Arc<str>, u32)>) {
-        for (place, held) in &mut self.held {
-            held.rests = resting.contains(&(held.topic.clone(), place.1));
-        }
+        by_whom!(&mut self.by, reader => reader.rest(resting));
     }
 
     /// The partitions that rest.
     pub(crate) fn resting(&self) -> BTreeSet<(Arc<str>, u32)> {
-        self.held.iter().filter(|(_, held)| held.rests).map(|(place, held)| (held.topic.clone(), place.1)).collect()
+        by_whom!(&self.by, reader => reader.resting())
     }
 
     #[must_use]
@@ -144,77 +92,5 @@ impl Subscription {
 
     pub(super) fn bus(&self) -> &Bus {
         &self.bus
-    }
-
-    /// What shows that a partition is this member's: who it is, and since when.
-    pub(super) fn claim(&self, topic: &str, partition: u32) -> Result<(MemberId, u64, Place), BusError> {
-        let place = self.bus.log().state().place(topic, partition)?;
-        let held = self.held.get(&place).ok_or_else(|| self.not_owned(topic, partition))?;
-        Ok((self.id.clone(), held.epoch, place))
-    }
-
-    fn owns(&self, state: &super::state::State, place: Place) -> bool {
-        let Some(held) = self.held.get(&place) else { return false };
-        state.groups.get(&self.group).is_some_and(|group| group.owns(&self.id, place, held.epoch))
-    }
-
-    fn not_owned(&self, topic: &str, partition: u32) -> BusError {
-        BusError::NotOwned { group: self.group.clone(), topic: topic.to_owned(), partition }
-    }
-
-    /// Lets go of what is meant for others and takes what has become this member's; says whether anything changed.
-    fn take_over(&mut self) -> bool {
-        let mut state = self.bus.log().state();
-        if let Some(group) = state.groups.get_mut(&self.group) {
-            group.release(&self.id);
-        }
-        let Some(group) = state.groups.get(&self.group) else { return false };
-        let mine = |(_, owner): &(&Place, &super::group::Owner)| owner.holder == self.id;
-        let owned: BTreeMap<Place, u64> = group.owners.iter().filter(mine).map(|(place, owner)| (*place, owner.epoch)).collect();
-        let same = |(place, held): (&Place, &Held)| owned.get(place) == Some(&held.epoch);
-        if owned.len() == self.held.len() && self.held.iter().all(same) {
-            return false;
-        }
-        let before = std::mem::take(&mut self.held);
-        for (place, epoch) in owned {
-            let topic = state.names.get(place.0 as usize).cloned().unwrap_or_default();
-            let held = before.get(&place).filter(|held| held.epoch == epoch).cloned();
-            self.held.insert(place, held.unwrap_or_else(|| Held { topic, epoch, next: state.position(group, place), rests: false }));
-        }
-        true
-    }
-
-    /// What the next poll reads: of each partition that has something an equal share, beginning behind the one that was read last.
-    fn slices(&mut self, max: usize) -> Vec<Slice> {
-        let mut state = self.bus.log().state();
-        let mut ready = Vec::new();
-        for (place, held) in &mut self.held {
-            let partition = state.partition(*place);
-            held.next = held.next.max(partition.start);
-            if held.next < partition.end && !held.rests {
-                ready.push(Slice { topic: held.topic.clone(), place: *place, from: held.next, to: partition.end });
-            }
-        }
-        let turn = ready.iter().position(|slice| self.last.is_none_or(|last| slice.place > last)).unwrap_or(0);
-        ready.rotate_left(turn);
-        let share = (max / ready.len().max(1)).max(1) as u64;
-        ready.truncate(max);
-        if let Some(group) = state.groups.get_mut(&self.group) {
-            for slice in &mut ready {
-                slice.to = slice.to.min(slice.from + share);
-                group.give(slice.place, slice.to);
-            }
-        }
-        ready
-    }
-}
-
-impl Drop for Subscription {
-    fn drop(&mut self) {
-        let mut state = self.bus.log().state();
-        let partitions = state.partitions();
-        if let Some(group) = state.groups.get_mut(&self.group) {
-            group.leave(&self.id, &partitions);
-        }
     }
 }

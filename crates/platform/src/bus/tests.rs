@@ -2,6 +2,41 @@
 
 mod writing;
 
+mod suite {
+    //! What every bus keeps to, over the embedded floors: by the machine's clock, as over an engine.
+
+    use crate::{bus::Bus, chance::Chance, clock::Clock, db::Durability, fault::Faults, testing::bus::Bench};
+
+    fn faults() -> Faults {
+        Faults::new(Clock::real(), Chance::seeded(1))
+    }
+
+    async fn in_memory() -> Bench {
+        let faults = faults();
+        Bench { bus: Bus::in_memory(Clock::real(), faults.clone()), faults, keep: Box::new(()) }
+    }
+
+    async fn on_disk() -> Bench {
+        let (folder, faults) = (tempfile::tempdir().unwrap(), faults());
+        let bus = Bus::open(folder.path(), Durability::Process, Clock::real(), faults.clone()).unwrap();
+        Bench { bus, faults, keep: Box::new(folder) }
+    }
+
+    mod memory {
+        crate::bus_suite!(
+            #[tokio::test]
+            super::in_memory
+        );
+    }
+
+    mod disk {
+        crate::bus_suite!(
+            #[tokio::test]
+            super::on_disk
+        );
+    }
+}
+
 use super::*;
 use crate::{
     chance::Chance,
@@ -362,7 +397,7 @@ async fn a_tail_hears_of_publications(world: World) {
     futures::future::join(follow, publish).await;
     assert_eq!(seen, ["1", "2", "3"]);
     drop(tail);
-    assert!(world.bus.log().state().listeners.is_empty());
+    assert!(world.bus.embedded().log().state().listeners.is_empty());
 }
 
 async fn a_refused_batch_is_not_there(world: World) {

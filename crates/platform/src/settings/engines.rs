@@ -157,7 +157,12 @@ pub struct MariadbSettings {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KafkaSettings {
+    /// `host:port,host:port`: any of the brokers.
     pub bootstrap_servers: String,
+    /// An answer, or an event on its way, that takes longer is none.
+    pub timeout_ms: u64,
+    /// In front of the name of every topic and group.
+    pub prefix: String,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -192,6 +197,7 @@ impl Section for EngineSettings {
             ("s3.timeout_ms", self.s3.timeout_ms),
             ("postgresql.timeout_ms", self.postgresql.timeout_ms),
             ("schema_registry.timeout_ms", self.schema_registry.timeout_ms),
+            ("kafka.timeout_ms", self.kafka.timeout_ms),
         ] {
             if !(1..=60_000).contains(&value) {
                 return Err(format!("`{name}` must be from 1 to 60000"));
@@ -204,6 +210,10 @@ impl Section for EngineSettings {
             if value > 10 {
                 return Err(format!("`{name}` must be from 0 to 10"));
             }
+        }
+        let prefix = &self.kafka.prefix;
+        if prefix.len() > 50 || !prefix.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte)) {
+            return Err("`kafka.prefix` must be at most 50 of the characters a-z A-Z 0-9 . _ -".into());
         }
         // The letters that a name of a bucket may have, so that it can stand in a path as it is.
         let letters = |name: &str| name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte));

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends at what it does not expect")]
 
 mod blobs;
+mod bus;
 mod cache;
 mod limiter;
 mod postgresql;

@@ -3,7 +3,11 @@
 use futures::FutureExt;
 
 use super::{
-    super::{memory::Memory, state::State, store::Change},
+    super::{
+        memory::Memory,
+        state::State,
+        store::{Change, Store, StoreError},
+    },
     *,
 };
 
@@ -44,7 +48,8 @@ async fn publishers_share_a_commit_and_its_failure() {
     let store = Stubborn::default();
     let (commits, fails, gate) = (store.commits.clone(), store.fails.clone(), store.gate.clone());
     let clock = Clock::simulated();
-    let bus = Bus::with_writer(Box::new(store), clock, Faults::new(clock, Chance::seeded(1))).unwrap();
+    let floor = Floor::Embedded(Embedded::with_writer(Box::new(store), clock).unwrap());
+    let bus = Bus::over(floor, Faults::new(clock, Chance::seeded(1)));
     bus.create_topic("t", TopicSettings { partitions: 1, retention: None }).await.unwrap();
     commits.lock().unwrap().clear();
     for failing in [false, true] {
@@ -75,7 +80,7 @@ async fn publishers_share_a_commit_and_its_failure() {
     reader.commit(&[Position { topic: "t".into(), partition: 0, offset: 1 }]).unwrap();
     drop(reader);
     fails.store(false, std::sync::atomic::Ordering::SeqCst);
-    let (shared, log) = (Arc::downgrade(&bus.shared), bus.shared.log.clone());
+    let (shared, log) = (Arc::downgrade(&bus.embedded().shared), bus.embedded().shared.log.clone());
     drop(bus);
     assert!(shared.upgrade().is_none());
     assert_eq!(State::load(log.store.as_ref()).unwrap().groups["g"].committed[&(0, 0)], 1);
