@@ -180,14 +180,13 @@ struct Inner {
     log: Option<Log>,
     /// Where the registry is of which this is the mirror.
     mirrored: Option<String>,
-    /// What it has yet to be asked for.
-    announced: Vec<Announced>,
+    /// What it has yet to be asked for, each with its subject.
+    announced: Vec<(String, Announced)>,
 }
 
 /// A schema of ours and, as soon as it has one, its number.
 #[derive(Clone, Debug)]
 struct Announced {
-    subject: String,
     tree: Arc<Tree>,
     id: Arc<OnceLock<SchemaId>>,
 }
@@ -240,17 +239,16 @@ impl Registry {
 
     /// Registers a schema of ours: at once, or with the next [`Registry::confirm`] if the registry is elsewhere.
     fn announce(&self, subject: &str, schema: &str) -> Result<Announced, SchemaError> {
-        let subject = subject.to_owned();
         let mut inner = self.inner();
         if inner.mirrored.is_some() {
-            let announced = Announced { subject, tree: Arc::new(Tree::parse(schema)?), id: Arc::default() };
-            inner.announced.push(announced.clone());
+            let announced = Announced { tree: Arc::new(Tree::parse(schema)?), id: Arc::default() };
+            inner.announced.push((subject.to_owned(), announced.clone()));
             return Ok(announced);
         }
         drop(inner);
-        let registered = self.register(&subject, schema)?;
+        let registered = self.register(subject, schema)?;
         let tree = self.tree(registered.id).ok_or(SchemaError::UnknownSchema)?;
-        Ok(Announced { subject, tree, id: Arc::new(registered.id.into()) })
+        Ok(Announced { tree, id: Arc::new(registered.id.into()) })
     }
 
     /// Has the registry take what was announced, if it is elsewhere. What was announced by a service that did not start is asked for too: a
@@ -262,13 +260,13 @@ impl Registry {
         #[cfg(feature = "engines")]
         if let Some(elsewhere) = &self.elsewhere {
             loop {
-                let Some(next) = self.inner().announced.first().cloned() else { return Ok(()) };
-                let registered = elsewhere.register(&next.subject, &next.tree.text).await?;
+                let Some((subject, next)) = self.inner().announced.first().cloned() else { return Ok(()) };
+                let registered = elsewhere.register(&subject, &next.tree.text).await?;
                 let mut inner = self.inner();
                 inner.state.mirror(next.tree, Some((&registered.subject, registered.version)), registered.id);
                 // Another who announced the same was told the same.
                 let _: Result<(), SchemaId> = next.id.set(registered.id);
-                inner.announced.retain(|announced| !Arc::ptr_eq(&announced.id, &next.id));
+                inner.announced.retain(|(_, announced)| !Arc::ptr_eq(&announced.id, &next.id));
             }
         }
         Ok(())
