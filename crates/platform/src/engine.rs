@@ -15,13 +15,14 @@ pub use self::redis::{Down, Redis};
 use crate::auth::Secret;
 use crate::{
     blob::Blobs,
+    bus::Bus,
     cache::{Cache, Limits},
     chance::Chance,
     clock::Clock,
     fault::Faults,
     limiter::{Bucket, Limiter},
     schema::Registry,
-    settings::{Objects, PostgresqlSettings, RegistrySettings, Schemas, Settings, SettingsError, Shelf, Tables},
+    settings::{Events, KafkaSettings, Objects, PostgresqlSettings, RegistrySettings, Schemas, Settings, SettingsError, Shelf, Tables},
 };
 
 /// Why an engine cannot stand behind a store.
@@ -53,6 +54,7 @@ pub struct Engines {
     limiter: bool,
     s3: Option<Blobs>,
     schemas: Option<Registry>,
+    bus: Option<Bus>,
 }
 
 impl Engines {
@@ -83,6 +85,9 @@ impl Engines {
         }
         if stores.schemas == Schemas::Registry {
             wanted.schemas = Some(schemas(&engines.schema_registry)?);
+        }
+        if stores.bus == Events::Kafka {
+            wanted.bus = Some(kafka(&engines.kafka, faults)?);
         }
         Ok(wanted)
     }
@@ -141,6 +146,11 @@ impl Engines {
         self.schemas.as_ref()
     }
 
+    /// The bus, where it is in Kafka.
+    pub(crate) fn bus(&self) -> Option<&Bus> {
+        self.bus.as_ref()
+    }
+
     /// What each engine that is used says of itself: nothing, or why it cannot be reached. Each is given a second.
     pub(crate) async fn ailments(&self) -> Vec<(&'static str, Option<String>)> {
         let mut said = Vec::new();
@@ -178,6 +188,16 @@ fn schemas(settings: &RegistrySettings) -> Result<Registry, EngineError> {
 #[cfg(not(feature = "engines"))]
 fn schemas(_: &RegistrySettings) -> Result<Registry, EngineError> {
     Err(EngineError::NotBuilt { setting: "stores.schemas", engine: "registry", floor: "file" })
+}
+
+#[cfg(feature = "engines")]
+fn kafka(settings: &KafkaSettings, faults: &Faults) -> Result<Bus, EngineError> {
+    Bus::on_kafka(settings, faults.clone())
+}
+
+#[cfg(not(feature = "engines"))]
+fn kafka(_: &KafkaSettings, _: &Faults) -> Result<Bus, EngineError> {
+    Err(EngineError::NotBuilt { setting: "stores.bus", engine: "kafka", floor: "log" })
 }
 
 /// Where PostgreSQL is, with user and password.

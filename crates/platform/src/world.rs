@@ -166,7 +166,10 @@ impl World {
         } else {
             Secret::new(&platform.signing_secret).map_err(|error| other(&error))?
         };
-        let bus = Bus::open(data.join("bus"), platform.durability, clock, faults.clone()).map_err(of_platform)?;
+        let bus = match engines.bus() {
+            Some(bus) => bus.clone(),
+            None => Bus::open(data.join("bus"), platform.durability, clock, faults.clone()).map_err(of_platform)?,
+        };
         let registry = match engines.schemas() {
             Some(registry) => registry.clone(),
             None => Registry::open(data.join("schemas.ndjson")).map_err(of_platform)?,

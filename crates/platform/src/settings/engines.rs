@@ -49,6 +49,16 @@ pub enum Schemas {
     Registry,
 }
 
+/// Where events are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Events {
+    /// In a log in the data folder, for this process alone.
+    Log,
+    /// In Kafka (`[engines.kafka]`), for several processes together.
+    Kafka,
+}
+
 /// The section `[stores]`: what stands behind each port.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -58,6 +68,7 @@ pub struct StoreSettings {
     pub blobs: Objects,
     pub sql: Tables,
     pub schemas: Schemas,
+    pub bus: Events,
 }
 
 /// The section `[engines]`: how each is reached. One without an address is not there.
@@ -174,6 +185,13 @@ pub struct CassandraSettings {
 
 impl Section for StoreSettings {
     fn validate(&self) -> Result<(), String> {
+        if self.bus == Events::Kafka && self.schemas == Schemas::File {
+            // A record names its schema by a number, which means another schema to whoever has a file of his own.
+            return Err(
+                "with `bus` = \"kafka\" `schemas` must be \"registry\": who reads an event has to find the schema it was written with"
+                    .into(),
+            );
+        }
         Ok(())
     }
 }
@@ -254,8 +272,15 @@ mod tests {
     fn without_a_choice_everything_is_embedded() {
         let stores = settings(&[]).stores().unwrap();
         assert_eq!((stores.cache, stores.limiter, stores.blobs), (Shelf::Memory, Shelf::Memory, Objects::Disk));
-        assert_eq!((stores.sql, stores.schemas), (Tables::Sqlite, Schemas::File));
+        assert_eq!((stores.sql, stores.schemas, stores.bus), (Tables::Sqlite, Schemas::File, Events::Log));
         assert!(settings(&[]).engines().unwrap().redis.url.is_none());
+    }
+
+    #[test]
+    fn events_that_others_read_need_schemas_that_others_find() {
+        let refused = settings(&[("stores.bus", "kafka")]).stores().unwrap_err().to_string();
+        assert!(refused.contains("`schemas` must be \"registry\""), "{refused}");
+        assert_eq!(settings(&[("stores.bus", "kafka"), ("stores.schemas", "registry")]).stores().unwrap().bus, Events::Kafka);
     }
 
     #[test]

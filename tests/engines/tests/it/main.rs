@@ -2,6 +2,7 @@
 //! engine does: being away, being slow, coming back.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends at what it does not expect")]
 
+mod apart;
 mod blobs;
 mod bus;
 mod cache;
