@@ -187,8 +187,9 @@ fn names_of(invariants: &[Invariant]) -> String {
 pub fn verified(report: &verify::Report, rows: usize) -> Vec<Line> {
     let facts = report.facts.iter().map(|(name, count)| format!("{count} {name}")).collect::<Vec<_>>().join(", ");
     let mut lines = vec![Line::default().with(Tone::Strong, format!(" {facts}")), Line::default()];
+    let longest = Invariant::ALL.iter().map(|invariant| invariant.name().len()).max().unwrap_or_default();
     for invariant in Invariant::ALL {
-        let name = format!("{:<4}{:<22}", invariant.as_str(), invariant.name());
+        let name = format!("{:<4}{:<longest$}  ", invariant.as_str(), invariant.name());
         let count = report.findings.of(invariant).count();
         let (tone, mark, state) = match report.state(invariant) {
             "broken" => (Tone::Bad, "✗", format!("broken by {}", counted(count, "row"))),

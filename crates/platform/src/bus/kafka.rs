@@ -190,6 +190,9 @@ fn reader(config: &ClientConfig, prefix: &str) -> Result<BaseConsumer<Quiet>, Ka
         .set("enable.auto.offset.store", "false")
         .set("enable.partition.eof", "true")
         .set("auto.offset.reset", "earliest")
+        // It goes from partition to partition, and a broker that still waits for news of the last one does not hear of the next.
+        .set("fetch.wait.max.ms", "5")
+        .set("fetch.error.backoff.ms", "10")
         .create_with_context(Quiet)
 }
 
