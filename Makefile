@@ -3,7 +3,7 @@
 CRASHCART ?= cargo run --release --
 ARGS ?=
 
-.PHONY: help up seed test demo bench bench-growth crash crash-images replays fuzz lab-statistics coverage contract test-engines engines-up engines-down engines-status tidy docs ci hooks
+.PHONY: help up seed test demo bench bench-engines bench-growth crash crash-images replays fuzz lab-statistics coverage contract test-engines engines-up engines-down engines-status tidy docs ci hooks
 
 help:
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -28,6 +28,10 @@ bench: ## figures for docs/benchmarks.md
 	cargo bench -p platform --bench floor
 	cargo bench -p platform --bench outbox
 	cargo bench -p inventory --bench reserve
+
+bench-engines: ## the same checkouts on the embedded stores and on the real engines
+	cargo build --release --features engines
+	cargo xtask bench engines
 
 bench-growth: ## what an order costs among a million others, and a start; ORDERS=100000 for fewer
 	cargo build --release

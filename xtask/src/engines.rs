@@ -16,12 +16,14 @@ mod schema_registry;
 mod source;
 
 use std::{
+    collections::BTreeMap,
     io::Write,
     path::{Path, PathBuf},
     process::{Child, Command, ExitCode},
     time::Duration,
 };
 
+pub use self::place::write;
 use self::{
     place::{Ground, Place, Record},
     source::Source,
@@ -155,13 +157,48 @@ fn up(folder: &Path, wanted: &[&'static Engine]) -> Result<bool, String> {
     }
     let text = settings(&ground);
     let file = ground.folder.join(SETTINGS);
-    place::write(&file, &text)?;
+    write(&file, &text)?;
     say(&text);
     report(&format!("settings: {}", file.display()));
     if !failed.is_empty() {
         report(&format!("missing: {} (what is the matter stands above)", failed.join(", ")));
     }
     Ok(failed.is_empty())
+}
+
+/// Engines for as long as somebody measures on them.
+pub struct Running {
+    pub folder: PathBuf,
+    wanted: Vec<&'static Engine>,
+}
+
+impl Running {
+    /// All of a list, or none.
+    pub fn start(folder: &Path, list: &str) -> Result<Self, String> {
+        let running = Self { folder: folder.to_owned(), wanted: chosen(list, Verb::Up)? };
+        let ground = Ground::open(folder)?;
+        for engine in &running.wanted {
+            let line = start(&ground, engine).map_err(|sentence| format!("{} is not up: {sentence}", engine.name))?;
+            report(&format!("{:<16} {line}", engine.name));
+        }
+        write(&ground.folder.join(SETTINGS), &settings(&ground))?;
+        Ok(running)
+    }
+
+    /// What each has spent of a core since it was started, in seconds.
+    pub fn cpu_seconds(&self) -> BTreeMap<String, f64> {
+        let Ok(ground) = Ground::open(&self.folder) else { return BTreeMap::new() };
+        let spent = |engine: &&'static Engine| Some((engine.name.to_owned(), ground.record(engine.name)?.cpu_seconds()));
+        self.wanted.iter().filter_map(spent).collect()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Err(sentence) = down(&self.folder, &self.wanted) {
+            report(&sentence);
+        }
+    }
 }
 
 fn start(ground: &Ground, engine: &Engine) -> Result<String, String> {
@@ -249,7 +286,7 @@ fn down(folder: &Path, wanted: &[&'static Engine]) -> Result<bool, String> {
         ground.clear(engine.name)?;
     }
     if ground.folder.exists() {
-        place::write(&ground.folder.join(SETTINGS), &settings(&ground))?;
+        write(&ground.folder.join(SETTINGS), &settings(&ground))?;
     }
     Ok(sound)
 }

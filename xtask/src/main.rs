@@ -2,6 +2,7 @@
 //! Beside it what a person or the pipeline does with the whole of it: `bench` measures it, `coverage` counts what its tests run, `engines` starts what it may stand on.
 
 mod bench;
+mod bench_engines;
 mod coverage;
 mod engines;
 mod grow;
@@ -11,7 +12,7 @@ mod tidy;
 
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: cargo xtask tidy | coverage | bench | bench growth [ORDERS] | engines up|down|status";
+const USAGE: &str = "usage: cargo xtask tidy | coverage | bench | bench growth [ORDERS] | bench engines | engines up|down|status";
 /// How many orders the larger shop of `bench growth` has, unless another number is said.
 const MANY: u64 = 1_000_000;
 
@@ -21,6 +22,7 @@ fn main() -> ExitCode {
         ["tidy"] => tidied(),
         ["coverage"] => ended(coverage::run()),
         ["bench"] => ended(bench::run()),
+        ["bench", "engines"] => ended(bench_engines::run()),
         ["bench", "growth"] => ended(growth::run(MANY)),
         ["bench", "growth", orders] => ended(orders.parse().map_err(|_| format!("{orders} is no number of orders")).and_then(growth::run)),
         ["engines", ..] => engines::run(&words[1..]),

@@ -25,10 +25,16 @@ pub struct System {
 
 impl System {
     pub fn start(data: &Path) -> Result<Self, String> {
+        Self::start_with(data, None)
+    }
+
+    /// With a settings file.
+    pub fn start_with(data: &Path, config: Option<&Path>) -> Result<Self, String> {
         let began = now();
         let mut process = Command::new(binary())
             .args(["up", "--port", "0", "--json", "--data"])
             .arg(data)
+            .args(config.into_iter().flat_map(|file| [std::ffi::OsStr::new("--config"), file.as_os_str()]))
             .env("CRASHCART_LOGS__LEVEL", "error")
             .stdout(Stdio::piped())
             .spawn()
@@ -75,7 +81,8 @@ impl System {
         Ok((told, all.less(&idle)))
     }
 
-    fn spend(&self, load: &[&str]) -> Result<(Json, Cost), String> {
+    /// A command's report, and what the system spent until it came.
+    pub fn spend(&self, load: &[&str]) -> Result<(Json, Cost), String> {
         let before = self.spent()?;
         let told = self.report(load)?;
         Ok((told, self.spent()?.less(&before)))

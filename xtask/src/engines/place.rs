@@ -212,10 +212,23 @@ impl Record {
 
     /// What it and its children hold, memory that they share counted once: PostgreSQL is many processes over one cache.
     pub fn memory_mb(&self) -> u64 {
-        let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
-        let numbers = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-        let own = numbers.filter(|process| *process == self.process || parent(*process) == Some(self.process));
-        own.map(shared_out_kilobytes).sum::<u64>() / 1024
+        self.processes().map(shared_out_kilobytes).sum::<u64>() / 1024
+    }
+
+    /// What it and its children have spent of a core, those that have ended too.
+    pub fn cpu_seconds(&self) -> f64 {
+        let ticks = |process| -> u64 {
+            let fields = stat(process).unwrap_or_default();
+            fields.iter().skip(11).take(4).filter_map(|field| field.parse::<u64>().ok()).sum()
+        };
+        self.processes().map(ticks).sum::<u64>() as f64 / 100.0
+    }
+
+    /// It and its children.
+    fn processes(&self) -> impl Iterator<Item = u32> {
+        let all = fs::read_dir("/proc").into_iter().flatten().flatten();
+        let numbers = all.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+        numbers.filter(|process| *process == self.process || parent(*process) == Some(self.process))
     }
 
     /// Asks it to end, and ends it if it does not. True if there was something to stop.
