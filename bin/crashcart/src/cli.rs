@@ -7,7 +7,8 @@ use platform::{Settings, settings};
 
 use crate::{
     commands::{
-        api, bundle, checkout, crash, demo, events, fault, load, scenario, seed, settings as show_settings, simulate, token, up, verify,
+        api, bundle, checkout, crash, demo, events, fault, health, load, scenario, seed, settings as show_settings, simulate, token, up,
+        verify,
     },
     output::{self, Failure, Outcome},
 };
@@ -32,8 +33,10 @@ struct Cli {
 enum Command {
     /// The main job, by itself: start everything, take orders, oversell on every rung, prove it
     Demo(demo::Demo),
-    /// The whole system in this process, until Ctrl-C
+    /// The whole system in this process, or some of its services, until Ctrl-C
     Up(up::Up),
+    /// Whether a gateway or a service is ready
+    Health(health::Health),
     /// Fill a running system with the data set, through its public APIs
     Seed(seed::Seed),
     /// Take orders end to end and show the journey of each
@@ -94,6 +97,7 @@ fn dispatch(command: Command, common: &Common) -> Outcome {
         command => runtime()?.block_on(async {
             match command {
                 Command::Up(up) => up.run(common).await,
+                Command::Health(health) => health.run(common).await,
                 Command::Seed(seed) => seed.run(common).await,
                 Command::Checkout(checkout) => checkout.run(common).await,
                 Command::Verify(verify) => verify.run(common).await,

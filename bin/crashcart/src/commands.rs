@@ -7,6 +7,7 @@ pub mod crash;
 pub mod demo;
 pub mod events;
 pub mod fault;
+pub mod health;
 pub mod load;
 pub mod scenario;
 pub mod seed;

@@ -1,9 +1,9 @@
-//! A running system: one process, one data folder, a port for the gateway, for each service and for the admin listener. Everything is
-//! checked before a port is bound; Ctrl-C or SIGTERM lets every request finish and every store come to rest.
+//! A running system, or a part of one: one process, one data folder, a port for the gateway, for each service and for the admin listener.
+//! Everything is checked before a port is bound; Ctrl-C or SIGTERM lets every request finish and every store come to rest.
 
 use std::{
     collections::BTreeMap,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -15,7 +15,7 @@ use platform::{
     engine::Engines,
     telemetry::traces::{Traces, TracesError},
     world::{
-        World, admin,
+        AuthMode, PlatformSettings, World, admin,
         folder::{self, FolderError, Held},
         gateway,
     },
@@ -24,12 +24,15 @@ use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::registry::{SERVICES, check_settings};
+use crate::{
+    parts::{Parts, PartsError},
+    registry::{SERVICES, check_settings},
+};
 
 /// How long requests and tasks may take to finish once asked to stop.
 const PATIENCE: Duration = Duration::from_secs(20);
 pub const GATEWAY_PORT: u16 = 8080;
-const ADMIN_PORT: u16 = 8099;
+pub const ADMIN_PORT: u16 = 8099;
 const FIRST_SERVICE_PORT: u16 = 8101;
 /// The file in the data folder that says where a running system is.
 pub const ADDRESS_FILE: &str = "running.json";
@@ -38,7 +41,9 @@ pub const ADDRESS_FILE: &str = "running.json";
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Addresses {
-    pub gateway: String,
+    /// None in a process that does not have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateway: Option<String>,
     pub admin: String,
     pub admin_token: String,
     pub services: BTreeMap<String, String>,
@@ -54,6 +59,10 @@ pub enum HostError {
     #[error(transparent)]
     Folder(#[from] FolderError),
     #[error(transparent)]
+    Parts(#[from] PartsError),
+    #[error("`platform.auth` is \"off\", which is for loopback only: set it to \"jwt\" before anybody else can reach {0}")]
+    Open(IpAddr),
+    #[error(transparent)]
     Start(#[from] platform::world::StartError),
     #[error("port {port} on {ip} cannot be used for the {what}: {source}; stop what uses it, or take free ports with --port 0")]
     Port { port: u16, ip: IpAddr, what: String, source: std::io::Error },
@@ -61,6 +70,26 @@ pub enum HostError {
     Traces(#[from] TracesError),
     #[error("{path} cannot be written: {source}")]
     Write { path: PathBuf, source: std::io::Error },
+}
+
+/// What a process is to be.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub parts: Parts,
+    /// Where it listens.
+    pub ip: IpAddr,
+    /// The port of the first of its doors: the gateway, or else its first service. None is the usual one, 0 a free one for every door.
+    pub port: Option<u16>,
+    /// None is the usual one.
+    pub admin_port: Option<u16>,
+}
+
+impl Plan {
+    /// The whole system on loopback.
+    #[must_use]
+    pub fn whole(port: u16) -> Self {
+        Self { parts: Parts::all(), ip: Ipv4Addr::LOCALHOST.into(), port: Some(port), admin_port: None }
+    }
 }
 
 /// A system that is up. Dropping it without [`Host::stop`] is a crash.
@@ -74,42 +103,50 @@ pub struct Host {
 }
 
 impl Host {
-    /// Starts every service over a data folder. With `port` 0 every port is a free one.
-    pub async fn start(settings: Settings, data: &Path, port: u16) -> Result<Self, HostError> {
+    /// Starts the parts of a plan over a data folder.
+    pub async fn start(settings: Settings, data: &Path, plan: Plan) -> Result<Self, HostError> {
         // Whatever can be refused is refused before there is anything to clean up: the settings, the folder, the ports.
         check_settings(&settings)?;
+        if !plan.ip.is_loopback() && settings.checked::<PlatformSettings>("platform")?.auth == AuthMode::Off {
+            return Err(HostError::Open(plan.ip));
+        }
         Engines::check(&settings)?;
         folder::look(data)?;
-        let ports = Ports::bind(port).await?;
+        let Ports { gateway, admin, services: bound } = Ports::bind(&plan).await?;
         let held = folder::hold(data)?;
         let clock = Clock::real();
         let servers = Tasks::new("host", clock);
         let traces = traces(&settings, &servers, clock)?;
         let world = World::real(settings, data, traces)?;
-        for manifest in SERVICES {
+        plan.parts.elsewhere.iter().for_each(|service| world.add_elsewhere(service.clone()));
+        for manifest in &plan.parts.services {
             world.start(manifest, 0).await?;
         }
-        let token = folder::secret(data, "admin.token", world.chance())?;
+        let token = if plan.parts.are_all() {
+            folder::secret(data, "admin.token", world.chance())?
+        } else {
+            // One admin listener asks the others, so they all take the same.
+            world.secret_for("admin")?
+        };
         let stop = CancellationToken::new();
-        let Ports { gateway, admin, services: bound } = ports;
-        let mut services = BTreeMap::new();
-        let mut doors = vec![(gateway.0, gateway::router(&world)), (admin.0, admin::router(&world, token.clone()))];
-        for (manifest, (listener, address)) in SERVICES.iter().zip(bound) {
+        let mut addresses = Addresses {
+            gateway: gateway.as_ref().map(|(_, address)| url(*address)),
+            admin: url(admin.1),
+            admin_token: token.expose().to_owned(),
+            services: BTreeMap::new(),
+            data: std::path::absolute(data).unwrap_or_else(|_| data.to_owned()),
+        };
+        let mut doors = vec![(admin.0, admin::router(&world, token))];
+        doors.extend(gateway.map(|(listener, _)| (listener, gateway::router(&world))));
+        for (manifest, (listener, address)) in plan.parts.services.iter().zip(bound) {
             if let Some(router) = world.router(manifest.name) {
                 doors.push((listener, router));
-                services.insert(manifest.name.to_owned(), url(address));
+                addresses.services.insert(manifest.name.to_owned(), url(address));
             }
         }
         for (listener, router) in doors {
             serve(&servers, listener, router, stop.clone());
         }
-        let addresses = Addresses {
-            gateway: url(gateway.1),
-            admin: url(admin.1),
-            admin_token: token.expose().to_owned(),
-            services,
-            data: std::path::absolute(data).unwrap_or_else(|_| data.to_owned()),
-        };
         write_addresses(data, &addresses)?;
         Ok(Self { world, addresses, stop, servers, data: data.to_owned(), _held: held })
     }
@@ -140,26 +177,34 @@ fn traces(settings: &Settings, tasks: &Tasks, clock: Clock) -> Result<Traces, Ho
 
 type Door = (TcpListener, SocketAddr);
 
-/// Every port of the system, bound.
+/// Every port of the process, bound.
 struct Ports {
-    gateway: Door,
+    gateway: Option<Door>,
     admin: Door,
     /// In the order of the services.
     services: Vec<Door>,
 }
 
 impl Ports {
-    async fn bind(port: u16) -> Result<Self, HostError> {
-        let ip = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        let pick = |fixed: u16| if port == 0 { 0 } else { fixed };
-        let gateway = bind(ip, port, "gateway").await?;
-        let admin = bind(ip, pick(ADMIN_PORT), "admin listener").await?;
+    async fn bind(plan: &Plan) -> Result<Self, HostError> {
+        let usual = |fixed: u16| if plan.port == Some(0) { 0 } else { fixed };
+        let mut first = plan.port;
+        let gateway =
+            if plan.parts.has_gateway { Some(bind(plan.ip, first.take().unwrap_or(GATEWAY_PORT), "gateway").await?) } else { None };
+        let admin = bind(plan.ip, plan.admin_port.unwrap_or_else(|| usual(ADMIN_PORT)), "admin listener").await?;
         let mut services = Vec::new();
-        for (number, manifest) in (0_u16..).zip(SERVICES) {
-            services.push(bind(ip, pick(FIRST_SERVICE_PORT + number), manifest.name).await?);
+        for manifest in &plan.parts.services {
+            let port = first.take().unwrap_or_else(|| usual(port_of(manifest.name)));
+            services.push(bind(plan.ip, port, manifest.name).await?);
         }
         Ok(Self { gateway, admin, services })
     }
+}
+
+/// Where a service listens when nothing else is said.
+fn port_of(service: &str) -> u16 {
+    let ports = (FIRST_SERVICE_PORT..).zip(SERVICES);
+    ports.into_iter().find(|(_, manifest)| manifest.name == service).map_or(0, |(port, _)| port)
 }
 
 async fn bind(ip: IpAddr, port: u16, what: &str) -> Result<Door, HostError> {
@@ -169,7 +214,11 @@ async fn bind(ip: IpAddr, port: u16, what: &str) -> Result<Door, HostError> {
     Ok((listener, address))
 }
 
-fn url(address: SocketAddr) -> String {
+/// An address as this machine reaches it.
+fn url(mut address: SocketAddr) -> String {
+    if address.ip().is_unspecified() {
+        address.set_ip(if address.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() });
+    }
     format!("http://{address}")
 }
 

@@ -1,12 +1,13 @@
 //! The composition root of Crashcart, and its command line.
 //!
-//! Reading order: [`registry`] (what can run), [`host`] (a running system: ports, drain), [`cli`] (every command and its options), then a
+//! Reading order: [`registry`] (what can run), [`parts`] (what of it one process has), [`host`] (a running system: ports, drain), [`cli`] (every command and its options), then a
 //! file for each command.
 
 pub mod cli;
 mod commands;
 pub mod host;
 mod output;
+pub mod parts;
 pub mod registry;
 mod remote;
 

@@ -46,17 +46,14 @@ impl Where {
     pub fn gateway(&self, common: &Common) -> Gateway {
         let url = self.target.as_deref().map(|url| url.trim_end_matches('/'));
         // Nobody else's system is shown a token that was not given for it.
-        let known = running(&self.data).filter(|addresses| url.is_none_or(|url| url == addresses.gateway));
+        let known = running(&self.data).filter(|addresses| url.is_none_or(|url| addresses.gateway.as_deref() == Some(url)));
         let own = || {
             let (roles, life) = (BTreeSet::from([Role::Operator]), Duration::from_secs(24 * 3_600));
             known.as_ref().and_then(|_| token::issue(common, &self.data, "crashcart", roles, life).ok())
         };
         let token = self.token.clone().or_else(own);
-        let url = match (url, known) {
-            (Some(url), _) => url.to_owned(),
-            (None, Some(addresses)) => addresses.gateway,
-            (None, None) => format!("http://127.0.0.1:{GATEWAY_PORT}"),
-        };
+        let known = known.and_then(|addresses| addresses.gateway);
+        let url = url.map(str::to_owned).or(known).unwrap_or_else(|| format!("http://127.0.0.1:{GATEWAY_PORT}"));
         Gateway { url, token }
     }
 

@@ -47,6 +47,7 @@ static MANIFEST: Manifest = Manifest {
     paths: &[],
     publishes: &[Told::TOPIC],
     consumes: &[Told::TOPIC],
+    calls: &[],
     problems: &[],
     migrations: Vec::new,
     build: |env| Box::pin(build(env)),

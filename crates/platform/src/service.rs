@@ -49,6 +49,8 @@ pub struct Manifest {
     pub publishes: &'static [&'static str],
     /// The topics it listens to.
     pub consumes: &'static [&'static str],
+    /// The services it calls: where they are must be known before it starts.
+    pub calls: &'static [&'static str],
     /// The kinds of problem that are its own.
     pub problems: &'static [&'static problem::Kind],
     pub migrations: fn() -> Vec<Migration>,
@@ -217,6 +219,8 @@ pub struct Env {
     pub(crate) world_clock: Clock,
     pub(crate) calls: Calls,
     pub(crate) secret: Secret,
+    /// The services that the manifest says it calls.
+    pub(crate) may_call: &'static [&'static str],
     /// Rung by the commit of a transaction that added to the outbox.
     pub(crate) outbox_bell: Arc<Notify>,
 }
@@ -240,15 +244,16 @@ impl Env {
         self.engines.limiter(self.world_clock, &format!("{}:{name}", self.service), bucket, keys_max)
     }
 
+    /// A way to another service, which stands in this one's [`Manifest::calls`].
     #[must_use]
     pub fn client(&self, target: &'static str) -> Client {
+        debug_assert!(self.may_call.contains(&target), "{} calls {target}, which its manifest does not say", self.service);
         Client::new(self.calls.clone(), self.service, target, self.clock, self.chance, self.contexts.clone())
     }
 
     /// A secret for one purpose, the same for all services under one `signing_secret`. It tells nothing of that one.
     pub fn secret_for(&self, purpose: &str) -> Result<Secret, BuildError> {
-        let derived = mac(&self.secret, &[b"purpose:", purpose.as_bytes()]).finalize().into_bytes();
-        Secret::new(hex::encode(derived)).map_err(|error| BuildError::Other(error.to_string()))
+        derived(&self.secret, purpose)
     }
 
     #[must_use]
@@ -260,6 +265,12 @@ impl Env {
     pub fn idempotency(&self) -> Idempotency {
         Idempotency::new(self.service, self.clock)
     }
+}
+
+/// A secret for one purpose, from the one that all processes of a system share.
+pub(crate) fn derived(secret: &Secret, purpose: &str) -> Result<Secret, BuildError> {
+    let derived = mac(secret, &[b"purpose:", purpose.as_bytes()]).finalize().into_bytes();
+    Secret::new(hex::encode(derived)).map_err(|error| BuildError::Other(error.to_string()))
 }
 
 /// Why a service cannot be built.

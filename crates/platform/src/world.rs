@@ -13,12 +13,13 @@ pub mod gateway;
 mod life;
 mod pages;
 mod platform_settings;
-mod sql;
+pub mod sql;
 
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use axum::Router;
@@ -46,7 +47,7 @@ use crate::{
     idempotency,
     lease::Leases,
     schema::Registry,
-    service::{BuildError, Manifest, Switch},
+    service::{BuildError, Manifest, Switch, derived},
     settings::Settings,
     tasks::Tasks,
     telemetry::{metrics::Metrics, traces::Traces},
@@ -88,6 +89,17 @@ struct Inner {
     platform: PlatformSettings,
     stores: Stores,
     services: Mutex<BTreeMap<&'static str, Standing>>,
+    elsewhere: Mutex<BTreeMap<&'static str, Elsewhere>>,
+}
+
+/// A service of the same system that other processes have.
+#[derive(Clone, Debug)]
+pub struct Elsewhere {
+    pub manifest: &'static Manifest,
+    /// Where its processes are: `http://host:8106`.
+    pub urls: Vec<String>,
+    /// Where their admin listeners are, as far as that is known.
+    pub admins: Vec<String>,
 }
 
 /// What the world keeps of a service.
@@ -204,7 +216,15 @@ impl World {
         let access =
             Access::parse(access::TABLE).map_err(|error| of_platform(BuildError::Other(format!("config/access.toml: {error}"))))?;
         let guard = (platform.auth == AuthMode::Jwt).then(|| Guard { keys: keys.clone(), access });
-        let calls = Calls::new(clock, chance, faults.clone(), guard.as_ref().map(|guard| guard.keys.clone()), platform.breaker_failures);
+        let calls = Calls::new(
+            clock,
+            chance,
+            faults.clone(),
+            guard.as_ref().map(|guard| guard.keys.clone()),
+            platform.breaker_failures,
+            Duration::from_millis(platform.request_timeout_ms),
+        )
+        .map_err(|error| of_platform(BuildError::Other(error.to_string())))?;
         Ok(Self(Arc::new(Inner {
             calls,
             guard,
@@ -215,6 +235,7 @@ impl World {
             leases: Leases::default(),
             metrics: Metrics::new(),
             services: Mutex::default(),
+            elsewhere: Mutex::default(),
             clock,
             chance,
             faults,
@@ -277,6 +298,34 @@ impl World {
         self.services().keys().copied().collect()
     }
 
+    /// Lets the services of this world, its gateway and its admin listener know a service that runs in other processes.
+    pub fn add_elsewhere(&self, service: Elsewhere) {
+        self.0.calls.register_remote(service.manifest.name, &service.urls);
+        self.0.elsewhere.lock().unwrap_or_else(PoisonError::into_inner).insert(service.manifest.name, service);
+    }
+
+    /// The services that only other processes have, in order.
+    #[must_use]
+    pub fn elsewhere(&self) -> Vec<Elsewhere> {
+        let here = self.names();
+        let all = self.0.elsewhere.lock().unwrap_or_else(PoisonError::into_inner);
+        all.values().filter(|service| !here.contains(&service.manifest.name)).cloned().collect()
+    }
+
+    /// What is known of every service of the system, wherever it runs, in the order of their names.
+    #[must_use]
+    pub fn manifests(&self) -> Vec<&'static Manifest> {
+        let mut all: Vec<_> = self.services().values().map(|standing| standing.manifest).collect();
+        all.extend(self.elsewhere().iter().map(|service| service.manifest));
+        all.sort_by_key(|manifest| manifest.name);
+        all
+    }
+
+    /// A secret for one purpose, the same in all processes under one `signing_secret`. It tells nothing of that one.
+    pub fn secret_for(&self, purpose: &str) -> Result<Secret, StartError> {
+        derived(&self.0.secret, purpose).map_err(of_platform)
+    }
+
     /// The router of a service's first instance, for its own port.
     #[must_use]
     pub fn router(&self, service: &str) -> Option<Router> {
@@ -288,11 +337,12 @@ impl World {
         self.services().get(service).and_then(|standing| standing.openapi.as_deref().cloned())
     }
 
-    /// Every collection of this name, over all services.
+    /// Every collection of this name, over all services of this process or of one of them.
     #[must_use]
-    pub fn collections(&self, name: &str) -> Vec<Collection> {
+    pub fn collections(&self, name: &str, of: Option<&str>) -> Vec<Collection> {
         let services = self.services();
-        services.values().flat_map(|standing| &standing.audit).filter(|collection| collection.name == name).cloned().collect()
+        let asked = services.iter().filter(|(service, _)| of.is_none_or(|of| of == **service));
+        asked.flat_map(|(_, standing)| &standing.audit).filter(|collection| collection.name == name).cloned().collect()
     }
 
     /// The consumers of the first instance of every service.

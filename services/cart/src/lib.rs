@@ -31,6 +31,7 @@ pub static MANIFEST: Manifest = Manifest {
     paths: &["/carts"],
     publishes: &[cart_api::events::CartItemAdded::TOPIC, cart_api::events::CartCheckedOut::TOPIC],
     consumes: consumers::TOPICS,
+    calls: &["pricing", "order"],
     problems: error::KINDS,
     migrations: all_migrations,
     build: |env| Box::pin(build(env)),

@@ -31,6 +31,7 @@ pub static MANIFEST: Manifest = Manifest {
     paths: &["/products", "/categories", "/graphql"],
     publishes: &[catalog_api::events::ProductUpdated::TOPIC],
     consumes: &[],
+    calls: &[],
     problems: error::KINDS,
     migrations: all_migrations,
     build: |env| Box::pin(build(env)),

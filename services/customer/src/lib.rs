@@ -28,6 +28,7 @@ pub static MANIFEST: Manifest = Manifest {
     paths: &["/customers"],
     publishes: &[CustomerUpdated::TOPIC, CustomerSegmentRecalculated::TOPIC],
     consumes: consumers::TOPICS,
+    calls: &["order", "cart"],
     problems: error::KINDS,
     migrations: || migrations![(1, "0001_customers"), (2, "0002_erasures"); postgresql],
     build: |env| Box::pin(build(env)),

@@ -33,6 +33,7 @@ pub static MANIFEST: Manifest = Manifest {
         InventoryShortfall::TOPIC,
     ],
     consumes: consumers::TOPICS,
+    calls: &[],
     problems: error::KINDS,
     migrations: all_migrations,
     build: |env| Box::pin(build(env)),

@@ -31,6 +31,7 @@ pub static MANIFEST: Manifest = Manifest {
     paths: &["/orders"],
     publishes: &[events::OrderCreated::TOPIC, events::OrderStatusChanged::TOPIC, events::OrderCreditGranted::TOPIC],
     consumes: consumers::TOPICS,
+    calls: &["inventory", "payment", "cart"],
     problems: error::KINDS,
     migrations: all_migrations,
     build: |env| Box::pin(build(env)),

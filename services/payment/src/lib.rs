@@ -38,6 +38,7 @@ pub static MANIFEST: Manifest = Manifest {
         events::PaymentRefunded::TOPIC,
     ],
     consumes: consumers::TOPICS,
+    calls: &["psp"],
     problems: error::KINDS,
     migrations: all_migrations,
     build: |env| Box::pin(build(env)),

@@ -29,6 +29,7 @@ pub static MANIFEST: Manifest = Manifest {
         pricing_api::events::FxRateChanged::TOPIC,
     ],
     consumes: &[],
+    calls: &[],
     problems: error::KINDS,
     migrations: || migrations![(1, "0001_pricing"); postgresql],
     build: |env| Box::pin(build(env)),

@@ -29,6 +29,7 @@ pub static MANIFEST: Manifest = Manifest {
     paths: &["/psp"],
     publishes: &[],
     consumes: &[],
+    calls: &["payment"],
     problems: error::KINDS,
     migrations: all_migrations,
     build: |env| Box::pin(build(env)),

@@ -221,7 +221,7 @@ struct Life {
 }
 
 fn remote(addresses: &Addresses) -> Result<Remote, Failure> {
-    Remote::new(&addresses.gateway, Some((&addresses.admin, &addresses.admin_token))).map_err(Failure::failed)
+    Remote::new(addresses.gateway.as_deref().unwrap_or_default(), Some((&addresses.admin, &addresses.admin_token))).map_err(Failure::failed)
 }
 
 /// Where the system is started.

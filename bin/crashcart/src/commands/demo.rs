@@ -20,7 +20,7 @@ use serde_json::json;
 use crate::{
     cli::{Common, runtime},
     commands::{checkout, scenario as scenarios},
-    host::Host,
+    host::{Host, Plan},
     output::{self, Failure, Outcome},
     registry::SIMULATION,
     remote::Gateway,
@@ -113,9 +113,9 @@ fn fresh_folder() -> Result<PathBuf, Failure> {
 async fn live(settings: platform::Settings, data: &std::path::Path, seed: u64, quiet: bool) -> Result<Live, Failure> {
     let clock = Clock::real();
     let started = clock.now();
-    let host = Host::start(settings, data, 0).await.map_err(Failure::failed)?;
+    let host = Host::start(settings, data, Plan::whole(0)).await.map_err(Failure::failed)?;
     let ready_seconds = clock.now().since(started).as_secs_f64();
-    let gateway = host.addresses.gateway.clone();
+    let gateway = host.addresses.gateway.clone().unwrap_or_default();
     let services = host.addresses.services.len();
     let mut live = Live {
         ready_seconds,

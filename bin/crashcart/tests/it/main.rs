@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "what a test cannot go on without is a failed test")]
 
 mod bad_days;
+mod deploy;
 mod disk_full;
 mod live;
 mod make;

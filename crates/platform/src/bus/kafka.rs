@@ -94,6 +94,10 @@ fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
 }
 
 fn told(error: &KafkaError, reason: &str) {
+    // That there is nothing more to read is no failure.
+    if error.rdkafka_error_code() == Some(RDKafkaErrorCode::PartitionEOF) {
+        return;
+    }
     tracing::warn!(%error, reason, "Kafka");
 }
 

@@ -9,9 +9,9 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, body::Body};
+use axum::{Router, body::Body, response::IntoResponse};
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::BodyExt;
 use rand::RngExt;
 use tower::ServiceExt;
@@ -21,9 +21,19 @@ use crate::{
     chance::Chance,
     clock::Clock,
     fault::{Effect, Faults, Passing},
+    problem::{Problem, kinds},
     tasks::Tasks,
     telemetry::context::Context,
+    with_causes,
 };
+
+/// How long a process elsewhere may take to be connected; the next one is asked then.
+const CONNECT: Duration = Duration::from_secs(2);
+/// Beside the longest that a request may take, what its way may.
+const WAY: Duration = Duration::from_secs(5);
+/// What concerns one connection and not the request that comes over it (RFC 9110, 7.6.1), and what is written anew for each.
+const OF_A_CONNECTION: [HeaderName; 6] =
+    [header::CONNECTION, header::TRANSFER_ENCODING, header::CONTENT_LENGTH, header::UPGRADE, header::TE, header::EXPECT];
 
 /// How long the token of one call is valid.
 const TOKEN_LIFE: Duration = Duration::from_secs(300);
@@ -52,7 +62,8 @@ struct Inner {
 struct Place {
     here: Vec<(u32, Router, Tasks)>,
     next: AtomicUsize,
-    there: Option<String>,
+    /// Where its processes are that are not this one.
+    there: Vec<String>,
 }
 
 /// What becomes of a call without an answer.
@@ -63,10 +74,24 @@ pub(super) enum Lost {
 }
 
 impl Calls {
-    #[must_use]
-    pub fn new(clock: Clock, chance: Chance, faults: Faults, keys: Option<Keys>, breaker_failures: u32) -> Self {
+    /// # Errors
+    /// When there can be no HTTP client on this machine.
+    pub fn new(
+        clock: Clock,
+        chance: Chance,
+        faults: Faults,
+        keys: Option<Keys>,
+        breaker_failures: u32,
+        request_timeout: Duration,
+    ) -> Result<Self, reqwest::Error> {
         let hops = clock.is_simulated().then_some(chance);
-        Self(Arc::new(Inner { clock, hops, faults, keys, breaker_failures, places: RwLock::default(), http: reqwest::Client::new() }))
+        let http = reqwest::Client::builder()
+            .connect_timeout(CONNECT)
+            .timeout(request_timeout + WAY)
+            // Where an answer leads is for whoever asked.
+            .redirect(reqwest::redirect::Policy::none())
+            .build()?;
+        Ok(Self(Arc::new(Inner { clock, hops, faults, keys, breaker_failures, places: RwLock::default(), http })))
     }
 
     pub(super) fn breaker_failures(&self) -> u32 {
@@ -82,10 +107,10 @@ impl Calls {
         place.here.sort_by_key(|(number, ..)| *number);
     }
 
-    /// A service in another process.
-    pub fn register_remote(&self, service: &str, base_url: &str) {
+    /// A service in other processes, by their addresses; they are asked in turn.
+    pub fn register_remote(&self, service: &str, base_urls: &[String]) {
         let mut places = self.0.places.write().unwrap_or_else(PoisonError::into_inner);
-        places.entry(service.to_owned()).or_default().there = Some(base_url.trim_end_matches('/').to_owned());
+        places.entry(service.to_owned()).or_default().there = base_urls.iter().map(|url| url.trim_end_matches('/').to_owned()).collect();
     }
 
     pub fn unregister(&self, service: &str, instance: u32) {
@@ -130,9 +155,10 @@ impl Calls {
         Ok(answer)
     }
 
-    /// Hands a request to an instance in this process, as the gateway does: no faults, no hop.
+    /// Hands a request to an instance, as the gateway does: no faults, no hop. None when no instance of it is there to take it. For one
+    /// elsewhere the body is held in memory, so who hands it bounds it.
     pub async fn hand(&self, target: &str, request: Request<Body>) -> Option<http::Response<Body>> {
-        let (router, tasks) = self.pick(target)?;
+        let Some((router, tasks)) = self.pick(target) else { return self.hand_over(target, request).await };
         // A task of the callee's: who hangs up loses the answer, not the work.
         tasks.run("request", async move { router.oneshot(request).await }).wait().await.ok().map(|answer| match answer {
             Ok(response) => response,
@@ -168,15 +194,67 @@ impl Calls {
                 Err(gone) => Err(Lost::MaybeDone(gone.to_string())),
             };
         }
-        let there = self.0.places.read().unwrap_or_else(PoisonError::into_inner).get(target).and_then(|place| place.there.clone());
-        let Some(base) = there else { return Err(Lost::NotSent("no instance of it is running".into())) };
-        let request = self.0.http.request(method.clone(), format!("{base}{path}")).headers(headers).body(body);
-        let lost = |error: reqwest::Error| {
-            if error.is_connect() || error.is_builder() { Lost::NotSent(error.to_string()) } else { Lost::MaybeDone(error.to_string()) }
-        };
-        let response = request.send().await.map_err(lost)?;
+        let response = self.ask_elsewhere(target, method, path, &headers, &body).await?;
         let (status, headers) = (response.status(), response.headers().clone());
-        response.bytes().await.map(|body| (status, headers, body)).map_err(|error| Lost::MaybeDone(error.to_string()))
+        response.bytes().await.map(|body| (status, headers, body)).map_err(|error| Lost::MaybeDone(with_causes(&error)))
+    }
+
+    /// The answer of one of the service's processes elsewhere; one that cannot be connected to is passed over.
+    async fn ask_elsewhere(
+        &self,
+        target: &str,
+        method: &Method,
+        path: &str,
+        headers: &HeaderMap,
+        body: &Bytes,
+    ) -> Result<reqwest::Response, Lost> {
+        let mut lost = Lost::NotSent("no instance of it is running".into());
+        for base in self.elsewhere(target) {
+            let request = self.0.http.request(method.clone(), format!("{base}{path}")).headers(headers.clone()).body(body.clone());
+            match request.send().await {
+                Ok(response) => return Ok(response),
+                Err(error) if error.is_connect() || error.is_builder() => lost = Lost::NotSent(with_causes(&error)),
+                Err(error) => return Err(Lost::MaybeDone(with_causes(&error))),
+            }
+        }
+        Err(lost)
+    }
+
+    /// Where the service's processes elsewhere are, beginning with the one whose turn it is.
+    fn elsewhere(&self, target: &str) -> Vec<String> {
+        let places = self.0.places.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(place) = places.get(target) else { return Vec::new() };
+        let turn = place.next.fetch_add(1, Ordering::Relaxed) % place.there.len().max(1);
+        place.there.iter().cycle().skip(turn).take(place.there.len()).cloned().collect()
+    }
+
+    async fn hand_over(&self, target: &str, request: Request<Body>) -> Option<http::Response<Body>> {
+        let (parts, body) = request.into_parts();
+        let Ok(body) = body.collect().await else {
+            return Some(Problem::new(&kinds::UNREADABLE).detail("The body broke off.").into_response());
+        };
+        let mut headers = parts.headers;
+        OF_A_CONNECTION.iter().for_each(|name| drop(headers.remove(name)));
+        let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+        match self.ask_elsewhere(target, &parts.method, path, &headers, &body.to_bytes()).await {
+            Ok(response) => {
+                let mut response = http::Response::from(response).map(Body::new);
+                OF_A_CONNECTION
+                    .iter()
+                    .filter(|name| **name != header::CONTENT_LENGTH)
+                    .for_each(|name| drop(response.headers_mut().remove(name)));
+                Some(response)
+            }
+            Err(Lost::NotSent(reason)) => {
+                tracing::warn!(service = target, reason, "a service cannot be reached");
+                None
+            }
+            Err(Lost::MaybeDone(reason)) => {
+                tracing::warn!(service = target, reason, "a service broke off before its answer");
+                let detail = format!("{target} gave no answer; it may have been done. Ask again, with the same Idempotency-Key.");
+                Some(Problem::new(&kinds::UNAVAILABLE).detail(detail).into_response())
+            }
+        }
     }
 
     /// How long a message is under way in a simulated world: 20 to 200 µs, by the draw of this caller, callee, path and correlation.

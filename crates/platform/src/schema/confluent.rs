@@ -111,15 +111,13 @@ impl Confluent {
             return Ok(registered(found));
         }
         let level = self.hold(subject).await?;
-        let body = json!({"schema": schema});
-        let said: Said<Value> = self.ask(http::Method::POST, &["subjects", subject, "versions"], Some(&body)).await?;
-        match said {
-            Ok(_) => {}
-            Err((StatusCode::CONFLICT, refusal)) => {
+        if let Some(refusal) = self.add(subject, schema).await? {
+            // Of several processes that start together and bring the same, some registries take one and refuse the others.
+            self.0.clock.sleep(FIRST_PAUSE).await;
+            if self.lookup(subject, schema).await?.is_none() && self.add(subject, schema).await?.is_some() {
                 let level = level.unwrap_or_default();
-                return Err(SchemaError::Incompatible { subject: subject.to_owned(), level, breaks: vec![refusal.message] });
+                return Err(SchemaError::Incompatible { subject: subject.to_owned(), level, breaks: vec![refusal] });
             }
-            Err((status, refusal)) => return Err(self.refused(status, refusal)),
         }
         if level.is_none() {
             self.hold(subject).await?;
@@ -127,6 +125,17 @@ impl Confluent {
         // The answer to the registration has no version.
         let found = self.lookup(subject, schema).await?;
         found.map(registered).ok_or_else(|| self.wrong("it does not find what it has just registered".into()))
+    }
+
+    /// Adds a version; what the registry says when it conflicts with what there is.
+    async fn add(&self, subject: &str, schema: &str) -> Result<Option<String>, SchemaError> {
+        let body = json!({"schema": schema});
+        let said: Said<Value> = self.ask(http::Method::POST, &["subjects", subject, "versions"], Some(&body)).await?;
+        match said {
+            Ok(_) => Ok(None),
+            Err((StatusCode::CONFLICT, refusal)) => Ok(Some(refusal.message)),
+            Err((status, refusal)) => Err(self.refused(status, refusal)),
+        }
     }
 
     /// The text that a number stands for.

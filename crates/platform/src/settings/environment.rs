@@ -126,7 +126,8 @@ impl Settings {
     fn reaches(&self, name: &str) -> bool {
         match name.strip_prefix(EVERY) {
             Some(name) => {
-                self.entries.keys().filter_map(|path| path.split_once('.')).any(|(section, key)| every_name(section, key) == name)
+                let mut keys = self.entries.keys().filter_map(|path| path.split_once('.'));
+                keys.any(|(section, key)| section != "admins" && every_name(section, key) == name)
             }
             None => self.entries.keys().any(|path| own_name(path) == name),
         }
@@ -141,7 +142,9 @@ impl Settings {
             None => self
                 .entries
                 .keys()
-                .filter(|path| path.split_once('.').is_some_and(|(section, key)| section != "calls" && every_name(section, key) == name))
+                .filter(|path| {
+                    path.split_once('.').is_some_and(|(section, key)| !is_of_services(section) && every_name(section, key) == name)
+                })
                 .cloned()
                 .collect(),
         };
@@ -153,6 +156,7 @@ impl Settings {
                 .entries
                 .keys()
                 .filter_map(|path| path.split_once('.'))
+                .filter(|(section, _)| *section != "admins")
                 .map(|(section, key)| if section == "calls" { format!("{}{REMOTE}", upper(key)) } else { every_name(section, key) })
                 .collect();
             let nearest = nearest(name, known.iter().map(String::as_str)).map(|near| format!("{EVERY}{near}"));
@@ -194,6 +198,11 @@ fn read(text: &str, default: &Value) -> Option<Value> {
         }
         Value::Table(_) => None,
     }
+}
+
+/// Whether a section's keys are services: no service has one of them as a setting of its own.
+fn is_of_services(section: &str) -> bool {
+    matches!(section, "calls" | "admins")
 }
 
 fn upper(key: &str) -> String {

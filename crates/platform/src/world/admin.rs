@@ -1,6 +1,7 @@
-//! The admin listener's paths, `/lab/*`: audit exports, faults, rungs. It has a port of its own on loopback and asks for a token, and
-//! the gateway does not know it.
+//! The admin listener's paths, `/lab/*`: audit exports, faults, rungs. It has a port of its own and asks for a token, and the gateway does
+//! not know it.
 
+mod across;
 mod events;
 mod facts;
 
@@ -25,9 +26,10 @@ use crate::{
     problem::{Problem, kinds},
 };
 
-/// The router of the admin listener, behind its token.
+/// The router of the admin listener, behind its token. Where other processes have a part of the system, it speaks for all of them; they
+/// take the same token.
 pub fn router(world: &World, token: Secret) -> Router {
-    open_router(world).layer(axum::middleware::from_fn_with_state(token, require_token))
+    across::router(world, open_router(world), &token).layer(axum::middleware::from_fn_with_state(token, require_token))
 }
 
 /// The same without a token: for a simulated world, which nobody outside can reach.
@@ -59,8 +61,10 @@ async fn require_token(State(token): State<Secret>, request: Request, next: Next
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Since {
+struct Wanted {
     since: Option<i64>,
+    /// What this service tells, and no other.
+    service: Option<String>,
 }
 
 async fn collections(State(world): State<World>) -> Response {
@@ -71,18 +75,19 @@ async fn collections(State(world): State<World>) -> Response {
 }
 
 /// Newline-delimited JSON, a fact a line, each with the service that tells it.
-async fn audit(State(world): State<World>, Path(collection): Path<String>, Query(since): Query<Since>) -> Result<Response, Problem> {
+async fn audit(State(world): State<World>, Path(collection): Path<String>, Query(wanted): Query<Wanted>) -> Result<Response, Problem> {
+    let since = wanted.since.unwrap_or(0);
     if facts::COLLECTIONS.contains(&&*collection) {
-        let lines = facts::of_the_log(&world, &collection, since.since.unwrap_or(0)).await;
+        let lines = facts::of_the_log(&world, &collection, since).await;
         return lines.map(ndjson).map_err(|error| Problem::internal(&error));
     }
-    let collections = world.collections(&collection);
+    let collections = world.collections(&collection, wanted.service.as_deref());
     if collections.is_empty() {
         return Err(Problem::not_found(format!("collection `{collection}`; there are {}", world.collection_names().join(", "))));
     }
     let mut lines = Vec::new();
     for collection in collections {
-        collection.export(since.since.unwrap_or(0), &mut lines).await?;
+        collection.export(since, &mut lines).await?;
     }
     Ok(ndjson(lines))
 }

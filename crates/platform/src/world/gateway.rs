@@ -1,8 +1,11 @@
-//! The gateway: one address for every path of every service, and health, metrics and documentation of all. `/lab` is not here.
+//! The gateway: one address for every path of every service, wherever that runs, and health and documentation of all; its metrics are those of its
+//! process. `/lab` is not here.
+
+use std::sync::PoisonError;
 
 use axum::{
     Json, Router,
-    body::Body,
+    body::{Body, to_bytes},
     extract::{Path, Request, State},
     response::{IntoResponse, Response},
     routing::get,
@@ -11,7 +14,10 @@ use http::header;
 use serde_json::{Map, json};
 
 use super::{World, pages};
-use crate::problem::{Problem, kinds};
+use crate::{
+    problem::{Problem, kinds},
+    service::Manifest,
+};
 
 /// The router of the gateway. It hands a request on as it is: the service's own layer does the rest.
 pub fn router(world: &World) -> Router {
@@ -30,22 +36,37 @@ pub fn router(world: &World) -> Router {
         .merge(crate::blob::router(world.0.blobs.clone()))
 }
 
+impl World {
+    /// The service whose path this is, and whether it runs in this process.
+    fn owner_of(&self, path: &str) -> Option<(&'static str, bool)> {
+        let mine = |prefix: &&&str| path == **prefix || path.strip_prefix(**prefix).is_some_and(|rest| rest.starts_with('/'));
+        let room =
+            |manifest: &'static Manifest| Some((manifest.paths.iter().filter(mine).map(|prefix| prefix.len()).max()?, manifest.name));
+        // The longest prefix wins, so that one service may own a part of another's room.
+        let here = self.services().values().filter_map(|standing| room(standing.manifest)).max();
+        let there = self.0.elsewhere.lock().unwrap_or_else(PoisonError::into_inner).values().filter_map(|there| room(there.manifest)).max();
+        here.max(there).map(|(length, name)| (name, here == Some((length, name))))
+    }
+
+    fn is_known(&self, service: &str) -> bool {
+        self.manifests().iter().any(|manifest| manifest.name == service)
+    }
+}
+
 async fn hand_on(State(world): State<World>, request: Request) -> Response {
     let path = request.uri().path();
-    let target = {
-        let services = world.services();
-        let mine = |prefix: &&str| path == *prefix || path.strip_prefix(*prefix).is_some_and(|rest| rest.starts_with('/'));
-        // The longest prefix wins, so that one service may own a part of another's room.
-        services
-            .values()
-            .flat_map(|standing| {
-                standing.manifest.paths.iter().filter(|prefix| mine(prefix)).map(|prefix| (prefix.len(), standing.manifest.name))
-            })
-            .max()
-            .map(|(_, name)| name)
-    };
-    let Some(target) = target else {
+    let Some((target, is_here)) = world.owner_of(path) else {
         return Problem::new(&kinds::NOT_FOUND).detail("No service has this path; `/docs` shows what there is.").into_response();
+    };
+    let request = if is_here {
+        request
+    } else {
+        // As it goes elsewhere it is held in memory.
+        let (parts, body) = request.into_parts();
+        match to_bytes(body, world.0.platform.max_body_bytes).await {
+            Ok(bytes) => Request::from_parts(parts, Body::from(bytes)),
+            Err(_) => return Problem::new(&kinds::TOO_LARGE).detail("The body is larger than this service takes.").into_response(),
+        }
     };
     match world.calls().hand(target, request).await {
         Some(response) => response,
@@ -55,11 +76,9 @@ async fn hand_on(State(world): State<World>, request: Request) -> Response {
 
 async fn overview(State(world): State<World>) -> Response {
     let services: Map<_, _> = world
-        .services()
-        .values()
-        .map(|standing| {
-            (standing.manifest.name.to_owned(), json!({"summary": standing.manifest.summary, "paths": standing.manifest.paths}))
-        })
+        .manifests()
+        .iter()
+        .map(|manifest| (manifest.name.to_owned(), json!({"summary": manifest.summary, "paths": manifest.paths})))
         .collect();
     Json(json!({"name": "crashcart", "version": env!("CARGO_PKG_VERSION"), "docs": "/docs", "services": services})).into_response()
 }
@@ -78,7 +97,7 @@ async fn ready(State(world): State<World>) -> Response {
 async fn of_all(world: &World, path: &'static str) -> Response {
     let mut all = Map::new();
     let mut up = true;
-    for name in world.names() {
+    for name in world.manifests().iter().map(|manifest| manifest.name) {
         let request = Request::get(path).body(Body::empty()).unwrap_or_default();
         let state = match world.calls().hand(name, request).await {
             Some(response) if response.status().is_success() => "UP",
@@ -97,11 +116,11 @@ async fn metrics(State(world): State<World>) -> Response {
 
 async fn docs(State(world): State<World>) -> Response {
     let rows: String = world
-        .services()
-        .values()
-        .map(|standing| {
-            let (name, summary) = (standing.manifest.name, standing.manifest.summary);
-            let paths = standing.manifest.paths.iter().map(|path| format!("<code>{path}</code>")).collect::<Vec<_>>().join(" ");
+        .manifests()
+        .iter()
+        .map(|manifest| {
+            let (name, summary) = (manifest.name, manifest.summary);
+            let paths = manifest.paths.iter().map(|path| format!("<code>{path}</code>")).collect::<Vec<_>>().join(" ");
             format!(
                 "<tr><th><a href=\"/docs/{name}\">{name}</a></th><td>{summary}</td><td>{paths}</td><td><a href=\"/openapi/{name}\">OpenAPI</a></td></tr>"
             )
@@ -117,7 +136,7 @@ async fn docs(State(world): State<World>) -> Response {
 
 /// The service's own documentation page, over its own document. The page names its files relative to itself, so it ends in `/`.
 async fn docs_of(State(world): State<World>, Path(service): Path<String>, request: Request) -> Response {
-    if world.openapi(&service).is_none() {
+    if !world.is_known(&service) {
         return Problem::not_found(format!("service `{service}`")).into_response();
     }
     if request.uri().path().ends_with('/') {
@@ -127,15 +146,21 @@ async fn docs_of(State(world): State<World>, Path(service): Path<String>, reques
 }
 
 async fn docs_file(State(world): State<World>, Path((service, file)): Path<(String, String)>) -> Response {
-    match world.openapi(&service) {
-        Some(_) => pages::swagger(&file, &format!("/openapi/{service}")),
-        None => Problem::not_found(format!("service `{service}`")).into_response(),
+    if world.is_known(&service) {
+        pages::swagger(&file, &format!("/openapi/{service}"))
+    } else {
+        Problem::not_found(format!("service `{service}`")).into_response()
     }
 }
 
 async fn openapi_of(State(world): State<World>, Path(service): Path<String>) -> Response {
     match world.openapi(&service) {
         Some(document) => Json(document).into_response(),
+        None if world.is_known(&service) => {
+            let request = Request::get("/openapi.json").body(Body::empty()).unwrap_or_default();
+            let gone = || Problem::new(&kinds::UNAVAILABLE).detail(format!("{service} is not running at the moment.")).into_response();
+            world.calls().hand(&service, request).await.unwrap_or_else(gone)
+        }
         None => Problem::not_found(format!("service `{service}`")).into_response(),
     }
 }

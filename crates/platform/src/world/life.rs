@@ -74,6 +74,7 @@ impl World {
             db: db.clone(),
             calls: inner.calls.clone(),
             secret: inner.secret.clone(),
+            may_call: manifest.calls,
             outbox_bell: outbox_bell.clone(),
         };
         let service = (manifest.build)(env).await?;

@@ -1,19 +1,27 @@
 //! Which database a service of this world stands on: its own file or memory, or a schema of an engine where the settings choose that and the
 //! service is written for it.
 
-use super::{Stores, World};
+use super::{Stores, World, all_migrations};
 use crate::{
     db::{Db, Migration},
     engine,
-    service::BuildError,
-    settings::Tables,
+    service::{BuildError, Manifest},
+    settings::{Settings, SettingsError, Tables},
 };
+
+/// Whether a service's tables are in the data folder of its process, where no second process can use them.
+pub fn is_in_folder(settings: &Settings, manifest: &Manifest) -> Result<bool, SettingsError> {
+    Ok(!is_in_postgresql(settings, &all_migrations(manifest))?)
+}
+
+fn is_in_postgresql(settings: &Settings, migrations: &[Migration]) -> Result<bool, SettingsError> {
+    Ok(settings.stores()?.sql == Tables::Postgresql && migrations.iter().all(|migration| migration.postgresql.is_some()))
+}
 
 impl World {
     /// The database of a service, not yet migrated.
     pub(super) fn database(&self, service: &'static str, migrations: &[Migration]) -> Result<Db, BuildError> {
-        let chosen = self.0.settings.stores()?.sql;
-        if chosen == Tables::Postgresql && migrations.iter().all(|migration| migration.postgresql.is_some()) {
+        if is_in_postgresql(&self.0.settings, migrations)? {
             return self.schema(service);
         }
         let faults = self.0.faults.clone();

@@ -16,6 +16,7 @@ static MAKER: Manifest = Manifest {
     paths: &["/maker"],
     publishes: &[],
     consumes: &[],
+    calls: &[],
     problems: &[],
     migrations: Vec::new,
     build: |env| {

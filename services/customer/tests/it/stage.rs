@@ -208,6 +208,7 @@ pub const PROBE: Manifest = Manifest {
     paths: &["/probe"],
     publishes: &[],
     consumes: &[],
+    calls: &[],
     problems: &[],
     migrations: Vec::new,
     build: |env| {

@@ -11,7 +11,7 @@ use platform::{
     telemetry::context::{CORRELATION_ATTRIBUTE, Context},
 };
 use psp_api::{Authorization, AuthorizationStatus};
-use types::PaymentId;
+use types::{PaymentId, Timestamp};
 
 use super::{App, authorize_key, psp_key, request_for};
 use crate::{
@@ -25,7 +25,7 @@ use crate::{
 
 /// How many are asked for side by side.
 const BATCH: u32 = 16;
-/// When another instance is at it, look again this much later.
+/// When another instance or process is at it, look again this much later.
 const ASIDE: Duration = Duration::from_secs(1);
 /// A capture or a void of which the PSP knows nothing after this will not happen any more.
 const LOST_AFTER: Duration = Duration::from_secs(3600);
@@ -35,6 +35,14 @@ impl App {
     pub async fn inquire(&self) -> Result<Progress, PaymentError> {
         let now = self.clock.now();
         let Some(_lease) = self.leases.take("payment/inquiry") else { return Ok(Progress::Until(now.plus(ASIDE))) };
+        // And over all processes, where the store has several.
+        let Some(lease) = self.db.lease("inquiry").await? else { return Ok(Progress::Until(now.plus(ASIDE))) };
+        let progress = self.inquire_alone(now).await?;
+        lease.end().await;
+        Ok(progress)
+    }
+
+    async fn inquire_alone(&self, now: Timestamp) -> Result<Progress, PaymentError> {
         let (payments, pending, next) = self
             .db
             .read(async |tx: &mut Tx<'_>| {

@@ -1,6 +1,6 @@
 //! Exchange rates: fetched now and then, told when they change.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use platform::{
     db::{DbError, Tx},
@@ -15,6 +15,9 @@ use crate::{
     store::rates::{self as store, KeptRate},
 };
 
+/// When another process is at it, look again this much later.
+const ASIDE: Duration = Duration::from_secs(1);
+
 impl App {
     /// What one unit of `base` is in the others.
     pub async fn rates(&self, base: Currency) -> Result<Rates, PricingError> {
@@ -27,6 +30,13 @@ impl App {
     pub async fn sync_rates(&self) -> Result<Progress, PricingError> {
         // One instance at a time; who comes second finds nothing due.
         let Some(_lease) = self.leases.take("pricing/currency-rate-sync") else { return Ok(Progress::Idle) };
+        let Some(lease) = self.db.lease("currency-rate-sync").await? else { return Ok(Progress::Until(self.clock.now().plus(ASIDE))) };
+        let progress = self.sync_rates_alone().await?;
+        lease.end().await;
+        Ok(progress)
+    }
+
+    async fn sync_rates_alone(&self) -> Result<Progress, PricingError> {
         let kept = self.db.read(async |tx: &mut Tx<'_>| store::all(tx).await).await?;
         if let Some(due) = self.next_sync(&kept)
             && due > self.clock.now()

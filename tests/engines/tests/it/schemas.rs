@@ -198,6 +198,7 @@ const fn service(build: fn(Env) -> futures::future::BoxFuture<'static, Result<Se
         paths: &[],
         publishes: &[TOPIC],
         consumes: &[],
+        calls: &[],
         problems: &[],
         migrations: Vec::new,
         build,

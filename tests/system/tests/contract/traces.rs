@@ -8,7 +8,7 @@ use std::{
 };
 
 use axum::{Router, body::Bytes, routing::post};
-use crashcart::host::Host;
+use crashcart::host::{Host, Plan};
 use http::Method;
 use opentelemetry_proto::tonic::{
     collector::trace::v1::ExportTraceServiceRequest,
@@ -63,7 +63,7 @@ async fn a_checkout_is_one_trace_over_calls_and_events() {
     let folder = tempfile::tempdir().unwrap();
     let settings = Settings::load(settings::DEFAULTS, None, std::iter::empty()).unwrap();
     let settings = settings.with("traces.otlp_endpoint", address).unwrap().with("platform.durability", "process").unwrap();
-    let host = Host::start(settings, &folder.path().join("shop"), 0).await.unwrap();
+    let host = Host::start(settings, &folder.path().join("shop"), Plan::whole(0)).await.unwrap();
     let entry = json!({"unitPrice": {"amount": 1999, "currency": "USD"}});
     expect(ask(&host, Method::PUT, "/pricing/books/standard-usd/entries/LAMP", &entry, &[]).await, 201);
     let receipt = json!({"sku": "LAMP", "warehouse": "us-east", "delta": 10, "reason": "received"});

@@ -14,7 +14,7 @@ use crate::{
     bus::{BusError, Delivery},
     http::{Cursor, Path, Query},
     problem::{Problem, kinds},
-    schema::decode_json,
+    schema::{CodecError, decode_json},
     world::World,
 };
 
@@ -73,7 +73,10 @@ pub(super) async fn page(State(world): State<World>, Query(page): Query<Page>) -
             *next = delivery.offset + 1;
         }
     }
-    let items: Vec<Value> = found.iter().map(|delivery| shown(&world, delivery)).collect();
+    let mut items = Vec::with_capacity(found.len());
+    for delivery in &found {
+        items.push(shown(&world, delivery).await);
+    }
     Ok(Json(json!({"items": items, "next": Cursor::write(&place)})).into_response())
 }
 
@@ -81,7 +84,7 @@ pub(super) async fn one(State(world): State<World>, Path(id): Path<String>) -> R
     for delivery in all(&world).await.map_err(|error| told(&error))? {
         if delivery.header("ce_id") == Some(id.as_str()) {
             let headers: BTreeMap<_, _> = delivery.headers.to_vec().into_iter().collect();
-            let mut event = shown(&world, &delivery);
+            let mut event = shown(&world, &delivery).await;
             event["headers"] = json!(headers);
             return Ok(Json(event).into_response());
         }
@@ -112,8 +115,14 @@ fn order(delivery: &Delivery) -> (types::Timestamp, &str, u32, u64) {
     (delivery.timestamp, &delivery.topic, delivery.partition, delivery.offset)
 }
 
-fn shown(world: &World, delivery: &Delivery) -> Value {
-    let data = decode_json(world.registry(), &delivery.value).unwrap_or_else(|error| json!({"undecodable": error.to_string()}));
+async fn shown(world: &World, delivery: &Delivery) -> Value {
+    let registry = world.registry();
+    let decoded = match decode_json(registry, &delivery.value) {
+        // That of a service in another process, which a registry of all knows.
+        Err(CodecError::UnknownSchema { id }) if registry.learn(id).await.unwrap_or(false) => decode_json(registry, &delivery.value),
+        decoded => decoded,
+    };
+    let data = decoded.unwrap_or_else(|error| json!({"undecodable": error.to_string()}));
     json!({
         "at": delivery.timestamp, "topic": &*delivery.topic, "partition": delivery.partition, "offset": delivery.offset,
         "key": delivery.key, "id": delivery.header("ce_id"), "data": data,

@@ -1,0 +1,183 @@
+//! Every service in a process of its own, over the real engines: a customer buys, processes are killed under load, two processes of a service
+//! share its work; and every time the whole system is checked as one. These tests need the engines (`make test-engines`).
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "what a test cannot go on without is a failed test")]
+
+mod buyer;
+mod fleet;
+
+use std::{
+    collections::BTreeSet,
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+    time::Duration,
+};
+
+use crashcart::registry::SERVICES;
+use futures::{StreamExt, future::Either, stream};
+use http::StatusCode;
+use lab::{
+    crash::{self, Shared, record::Record},
+    target::{Request, Target},
+};
+use platform::fault::{Fault, Rule};
+
+use crate::{
+    buyer::{Buyer, sell},
+    fleet::Fleet,
+};
+
+/// How long a load may take to get so far.
+const PATIENCE: Duration = Duration::from_secs(180);
+const LOOK: Duration = Duration::from_millis(50);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_customer_buys_where_every_service_has_a_process_of_its_own() {
+    let fleet = Fleet::start(&[]).await;
+    let shop = fleet.remote();
+    sell(&shop).await;
+    let buyer = Buyer::new(&fleet, 1);
+    let bought = buyer.buy("tok_ok").await;
+    assert_eq!(bought.status, "FULFILLED_READY");
+    let payment = shop.must(Request::get(format!("/payments/{}", bought.payment))).await.unwrap();
+    assert_eq!((payment["status"].as_str(), &payment["captured"]), (Some("CAPTURED"), &bought.total));
+    let refused = Buyer::new(&fleet, 2).buy("tok_decline_insufficient").await;
+    assert_eq!(refused.status, "CANCELLED");
+
+    // The gateway has a door to every room, and none to the laboratory.
+    for path in ["/products", "/health", "/health/ready", "/docs", "/openapi/order", "/openapi/catalog"] {
+        assert_eq!(shop.call(Request::get(path)).await.unwrap().status, StatusCode::OK, "{path}");
+    }
+    assert_eq!(shop.call(Request::get("/lab/audit")).await.unwrap().status, StatusCode::NOT_FOUND);
+    let nobody = shop.call(Request::get("/orders").header("authorization", "Bearer nobody")).await.unwrap();
+    assert_eq!(nobody.status, StatusCode::UNAUTHORIZED, "the order's process asks for the token itself");
+
+    let verified = fleet.verify();
+    assert_eq!((&verified["facts"]["orders"], &verified["facts"]["payments"]), (&2.into(), &2.into()), "{verified}");
+    let unchecked: Vec<&str> = verified["invariants"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|one| one["state"] != "held")
+        .map(|one| one["invariant"].as_str().unwrap())
+        .collect();
+    assert_eq!(unchecked, ["I15"], "a session's record is a client's, and here is none");
+    let (code, told, error) =
+        fleet.run(&["events", "tail", "--from-start", "--limit", "40", "--data", &fleet.data("gateway").display().to_string()]);
+    assert!(code == 0 && !told.contains("undecodable") && told.contains("order.created"), "{error}\n{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fault_that_is_set_at_one_admin_listener_is_set_in_every_process() {
+    let mut fleet = Fleet::start(&[]).await;
+    let shop = fleet.remote();
+    shop.set_fault("call.psp", &Fault::always(Rule::Fail)).await.unwrap();
+    for process in ["payment", "order", "gateway"] {
+        let alone = Request::get("/lab/faults/call.psp").header("crashcart-alone", "1");
+        let told = fleet.admin(process).admin(alone).await.unwrap().json();
+        assert_eq!(told["items"].as_array().map(Vec::len), Some(1), "{process}: {told}");
+    }
+    shop.clear_faults(None).await.unwrap();
+    // Half of the facts are none: who cannot be asked is named.
+    fleet.kill("payment");
+    let error = shop.facts("orders").await.unwrap_err().to_string();
+    assert!(error.contains("The admin listener of payment"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_service_is_killed_under_load_and_nothing_is_lost_or_done_twice() {
+    let mut fleet = Fleet::start(&[]).await;
+    let shop = fleet.remote();
+    let shared = Shared::new(Record::open(&fleet.folder().join("record.ndjson")).unwrap());
+    let orders = async |count: u64| {
+        let until = shop.now().plus(PATIENCE);
+        while shared.record().orders() < count {
+            assert!(shop.now() < until, "only {} of {count} orders were taken", shared.record().orders());
+            shop.sleep(LOOK).await;
+        }
+    };
+    {
+        let conduct = async {
+            orders(10).await;
+            fleet.kill("payment");
+            // Orders are taken without it; their money waits.
+            orders(20).await;
+            fleet.restart("payment").await;
+            for (number, service) in (1..).zip(SERVICES) {
+                orders(20 + 5 * number).await;
+                fleet.kill(service.name);
+                fleet.restart(service.name).await;
+            }
+            orders(70).await;
+        };
+        let load = crash::live(&shop, &shared, 7, 0, 4);
+        futures::pin_mut!(conduct, load);
+        match futures::future::select(conduct, load).await {
+            Either::Left(((), _)) => {}
+            Either::Right((findings, _)) => unreachable!("the gateway answers all the time: {findings:?}"),
+        }
+    }
+    let checked = crash::check(&shop, &shared, 7, 0).await.unwrap();
+    assert!(checked.holds(), "{checked:#?}");
+    assert!(checked.judged.orders >= 70 && checked.judged.captures >= 30, "{:?}", checked.judged);
+    fleet.verify();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_processes_of_a_service_share_its_work_and_one_that_is_killed_loses_nothing() {
+    const BUYERS: usize = 40;
+    let mut fleet = Fleet::start(&["payment", "customer", "pricing"]).await;
+    let shop = fleet.remote();
+    sell(&shop).await;
+    let buyers: Vec<Buyer> = (0..BUYERS).map(|number| Buyer::new(&fleet, number)).collect();
+    let done = &AtomicUsize::new(0);
+    let load = stream::iter(&buyers).map(|buyer| async move {
+        let bought = buyer.buy("tok_ok").await;
+        let credit = buyer.is_given_back(&bought).await;
+        done.fetch_add(1, Relaxed);
+        (bought, credit)
+    });
+    let load = load.buffer_unordered(6).collect::<Vec<_>>();
+    let conduct = async {
+        let until = fleet.clock.now().plus(PATIENCE);
+        // Not before each has had a share of the events.
+        while done.load(Relaxed) < BUYERS / 4
+            || fleet.count("payment", "consumer_handled").await == 0.0
+            || fleet.count("payment-2", "consumer_handled").await == 0.0
+        {
+            assert!(fleet.clock.now() < until, "the load does not get on, or one of two processes hears nothing");
+            fleet.clock.sleep(LOOK).await;
+        }
+        for process in ["payment", "payment-2", "customer", "customer-2", "pricing", "pricing-2"] {
+            assert!(fleet.count(process, "http_request_duration_seconds_count").await > 0.0, "{process} was asked for nothing");
+        }
+        fleet.kill("payment");
+        fleet.kill("customer");
+        fleet.kill("pricing-2");
+    };
+    let (all, ()) = futures::join!(load, conduct);
+
+    // Each credit is an event that payment hears, perhaps twice, and refunds once.
+    let credits: BTreeSet<&str> = all.iter().map(|(_, credit)| credit.as_str()).collect();
+    assert_eq!(credits.len(), BUYERS);
+    let until = shop.now().plus(PATIENCE);
+    let refunds = loop {
+        let refunds = shop.facts("refunds").await.unwrap();
+        if refunds.iter().filter(|refund| refund["status"] == "SUCCEEDED").count() >= BUYERS {
+            break refunds;
+        }
+        assert!(shop.now() < until, "not every credit was refunded: {refunds:#?}");
+        shop.sleep(LOOK).await;
+    };
+    let refunded: Vec<&str> = refunds.iter().filter_map(|refund| refund["creditId"].as_str()).collect();
+    assert_eq!((refunded.len(), refunded.iter().copied().collect::<BTreeSet<_>>()), (BUYERS, credits), "each once");
+    let truth = shop.facts("psp-truth").await.unwrap();
+    let kind = |kind: &str| truth.iter().filter(|event| event["kind"] == kind).count();
+    assert_eq!((kind("capture.succeeded"), kind("refund.succeeded")), (BUYERS, BUYERS), "and so for the provider");
+    for (bought, _) in &all {
+        assert_eq!(bought.status, "FULFILLED_READY", "{bought:?}");
+    }
+    for buyer in &buyers {
+        assert_eq!(buyer.is_known().await, StatusCode::OK);
+    }
+    let verified = fleet.verify();
+    assert_eq!(verified["facts"]["orders"], BUYERS, "{verified}");
+}
