@@ -27,7 +27,7 @@ use toml::{Table, Value};
 
 pub use self::{
     engines::{
-        EngineSettings, Events, KafkaSettings, Objects, PostgresqlSettings, RedisSettings, RegistrySettings, S3Settings, Schemas, Shelf,
+        EngineSettings, Events, KafkaSettings, MariadbSettings, Objects, PostgresqlSettings, RedisSettings, RegistrySettings, S3Settings, Schemas, Shelf,
         StoreSettings, Tables,
     },
     environment::environment,

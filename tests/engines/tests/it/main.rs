@@ -7,8 +7,8 @@ mod blobs;
 mod bus;
 mod cache;
 mod limiter;
-mod postgresql;
 mod schemas;
+mod sql;
 mod tls;
 mod world;
 
