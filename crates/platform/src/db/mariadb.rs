@@ -137,10 +137,8 @@ impl Server for Mariadb {
             1412 | 1615 => Verdict::Outdated,
             1022 | 1062 | 1169 | 1586 => Verdict::Taken,
             1021 | 1114 => Verdict::Full,
-            // No access, no such database yet, too many connections, shut down, gone, cancelled for its time, read-only, no room for more.
-            1040 | 1044 | 1045 | 1049 | 1053 | 1077 | 1152 | 1158..=1161 | 1203 | 1290 | 1317 | 1461 | 1836 | 1927 | 1969 | 1970 => {
-                Verdict::Away
-            }
+            // No such database yet, too many connections, shut down, gone, cancelled for its time, read-only, no room for more.
+            1040 | 1049 | 1053 | 1077 | 1152 | 1158..=1161 | 1203 | 1290 | 1317 | 1461 | 1836 | 1927 | 1969 | 1970 => Verdict::Away,
             _ => Verdict::Wrong,
         }
     }
@@ -176,6 +174,9 @@ mod tests {
     fn whole_numbers_divide_into_whole_numbers() {
         let options = Options::new(Secret::new("mysql://a:b@c/d".to_owned()).unwrap());
         let turn = |statement| Mariadb::new("test", &options, "test").unwrap().turn(statement);
-        assert_eq!(turn("SELECT a / 2 - ?, 'a/b', \"a/b\" /* a / b */ -- a / b"), "SELECT a DIV 2 - ?, 'a/b', \"a/b\" /* a / b */ -- a / b");
+        assert_eq!(
+            turn("SELECT a / 2 - ?, 'a/b', \"a/b\" /* a / b */ -- a / b"),
+            "SELECT a DIV 2 - ?, 'a/b', \"a/b\" /* a / b */ -- a / b"
+        );
     }
 }

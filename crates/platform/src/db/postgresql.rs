@@ -134,8 +134,8 @@ mod tests {
     use super::*;
     use crate::{
         auth::Secret,
-        values,
         db::{Kind, Value, server::Texts},
+        values,
     };
 
     fn server() -> Postgresql {

@@ -214,8 +214,9 @@ impl Engine {
             ended?;
             Ok(answer)
         };
-        self.lend_the_thread(snapshot)
-            .unwrap_or_else(|| Err(DbError::Unavailable(format!("{} did not answer within {:?}", self.server.name(), self.patience)).into()))
+        self.lend_the_thread(snapshot).unwrap_or_else(|| {
+            Err(DbError::Unavailable(format!("{} did not answer within {:?}", self.server.name(), self.patience)).into())
+        })
     }
 
     /// Every row that was deleted or replaced in this schema and that nobody sees any more is taken from its table.

@@ -263,9 +263,7 @@ impl Section for EngineSettings {
                 return Err(format!("`{name}` must be from 1 to 60000"));
             }
         }
-        for (name, value) in
-            [("postgresql.connections", self.postgresql.connections), ("mariadb.connections", self.mariadb.connections)]
-        {
+        for (name, value) in [("postgresql.connections", self.postgresql.connections), ("mariadb.connections", self.mariadb.connections)] {
             if !(1..=1_000).contains(&value) {
                 return Err(format!("`{name}` must be from 1 to 1000"));
             }

@@ -181,7 +181,8 @@ pub async fn migrations_go_up_and_down_and_know_a_newer_store(db: Db) {
     changed[0].postgresql.as_mut().unwrap().up.push_str(" -- changed");
     changed[0].mariadb.as_mut().unwrap().up.push_str(" -- changed");
     assert!(matches!(db.migrate(&changed).await, Err(DbError::MigrationChanged { number: 1, .. })));
-    let wrong = |number| Migration::new(number, "wrong", "CREATE TABLE", "").with_postgresql("CREATE TABLE", "").with_mariadb("CREATE TABLE", "");
+    let wrong =
+        |number| Migration::new(number, "wrong", "CREATE TABLE", "").with_postgresql("CREATE TABLE", "").with_mariadb("CREATE TABLE", "");
     let refused = db.migrate(&[migrations(), vec![wrong(3)]].concat()).await;
     assert!(matches!(refused, Err(DbError::Migration { number: 3, name: "wrong", .. })), "{refused:?}");
 }

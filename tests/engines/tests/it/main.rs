@@ -8,6 +8,7 @@ mod bus;
 mod cache;
 mod limiter;
 mod schemas;
+mod services;
 mod sql;
 mod tls;
 mod world;
