@@ -15,7 +15,7 @@ CREATE TABLE IF NOT EXISTS carts (
     total bigint NOT NULL,
     version bigint NOT NULL,
     expires_at datetime(6) NOT NULL,
-    checkout json, -- how it is paid and where it goes; null once the order is there, and once erased
+    checkout json COLLATE utf8mb4_nopad_bin, -- how it is paid and where it goes; null once the order is there, and once erased
     checkout_token varchar(255), -- the key of the request that checked it out
     checkout_fingerprint varbinary(64),
     order_id binary(16),

@@ -13,7 +13,7 @@ CREATE TABLE IF NOT EXISTS orders (
     total bigint NOT NULL,
     payment_id binary(16),
     payment_status varchar(40),
-    shipping_address json, -- null once erased
+    shipping_address json COLLATE utf8mb4_nopad_bin, -- null once erased
     cancel_note text,
     request_token varchar(255) NOT NULL, -- the key of the request that made it
     version bigint NOT NULL,
