@@ -24,11 +24,17 @@ const STORES: &str = r#"
 cache = "redis"
 limiter = "redis"
 blobs = "s3"
-sql = "postgresql"
 schemas = "registry"
 bus = "kafka"
+
+[stores.sql]
+customer = "postgresql"
+pricing = "postgresql"
+payment = "postgresql"
+cart = "mariadb"
+order = "mariadb"
 "#;
-const ENGINES: &str = "redis,postgresql,kafka,schema-registry,minio";
+const ENGINES: &str = "redis,postgresql,mariadb,kafka,schema-registry,minio";
 
 /// Prints a Markdown table on stdout.
 #[expect(clippy::print_stdout, reason = "its result")]

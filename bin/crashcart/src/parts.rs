@@ -152,11 +152,15 @@ mod tests {
     /// What several processes share, and where everybody is.
     fn shared() -> Settings {
         let settings = Settings::load(DEFAULTS, None, std::iter::empty()).unwrap();
-        let stores = [("bus", "kafka"), ("schemas", "registry"), ("blobs", "s3"), ("sql", "postgresql")];
+        let shared = [("bus", "kafka"), ("schemas", "registry"), ("blobs", "s3")];
+        let tables = ["customer", "pricing", "payment"].map(|service| (service, "postgresql"));
+        let tables = tables.into_iter().chain(["cart", "order"].map(|service| (service, "mariadb")));
+        let stores = shared.map(|(store, engine)| (store.to_owned(), engine)).into_iter();
+        let stores = stores.chain(tables.map(|(service, engine)| (format!("sql.{service}"), engine)));
         let stores = stores.map(|(store, engine)| (format!("stores.{store}"), engine.to_owned()));
         let secret = ("platform.signing_secret".to_owned(), "a secret of thirty-two bytes or more".to_owned());
         let calls = SERVICES.iter().map(|service| (format!("calls.{}", service.name), format!("http://{}:8101", service.name)));
-        let all = stores.into_iter().chain([secret]).chain(calls);
+        let all = stores.chain([secret]).chain(calls);
         all.fold(settings, |settings, (path, value)| settings.with(&path, value).unwrap())
     }
 

@@ -224,12 +224,12 @@ pub fn of_platform(db: &Db) -> Vec<Collection> {
         Collection::of_rows::<OutboxFact>(
             "outbox",
             db,
-            format!("SELECT seq, created_at, event_id, topic, key, status FROM {service}_outbox WHERE seq > ? ORDER BY seq LIMIT ?"),
+            format!("SELECT seq, created_at, event_id, topic, \"key\", status FROM {service}_outbox WHERE seq > ? ORDER BY seq LIMIT ?"),
         ),
         Collection::of_rows::<InboxFact>(
             "inbox",
             db,
-            format!("SELECT seq, at, event_id, consumer, key, passed_over FROM {service}_inbox WHERE seq > ? ORDER BY seq LIMIT ?"),
+            format!("SELECT seq, at, event_id, consumer, \"key\", passed_over FROM {service}_inbox WHERE seq > ? ORDER BY seq LIMIT ?"),
         ),
         answers(db),
     ]

@@ -1,9 +1,9 @@
-//! SQL for a service: one small door, [`Db`], behind which stands SQLite or, with the feature `engines`, PostgreSQL.
+//! SQL for a service: one small door, [`Db`], behind which stands SQLite or, with the feature `engines`, PostgreSQL or MariaDB.
 //!
 //! `write` takes work that awaits nothing but its transaction. On SQLite such work never waits, so it can run in two ways: in the real
 //! world one writer thread runs whatever has queued up in one shared commit, and one fsync answers them all; in the
-//! simulated world it runs inline, on the calling thread, and nothing else can run in between. On PostgreSQL it does wait, on a
-//! connection of its own ([`postgresql`]). `read` is one snapshot from its beginning to its end.
+//! simulated world it runs inline, on the calling thread, and nothing else can run in between. On a server it does wait, on a
+//! connection of its own (`server`). `read` is one snapshot from its beginning to its end.
 //!
 //! Because an engine that reports a serialization failure runs the work again, work is an `AsyncFn`: it may run more than once, and its
 //! effects outside of the transaction must wait for the answer. The simulation runs some work twice on purpose.
@@ -14,9 +14,13 @@
 //! What is left out: an object mapper, a query builder, lazy anything. Every statement of a service stands in its `store.rs`.
 
 mod cell;
+#[cfg(feature = "engines")]
+mod mariadb;
 mod migrate;
 #[cfg(feature = "engines")]
-pub mod postgresql;
+mod postgresql;
+#[cfg(feature = "engines")]
+mod server;
 mod sqlite;
 mod value;
 
@@ -31,6 +35,8 @@ use std::{
 
 pub use cell::{Cell, Column, FromRow, Row};
 pub use migrate::{Migration, Script, latest_number};
+#[cfg(feature = "engines")]
+pub use server::Options;
 use tokio::sync::Notify;
 pub use value::{Kind, Value};
 
@@ -57,6 +63,18 @@ pub type EngineError = Box<dyn std::error::Error + Send + Sync>;
 pub enum Dialect {
     Sqlite,
     Postgresql,
+    Mariadb,
+}
+
+impl std::fmt::Display for Dialect {
+    /// As a setting names it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Sqlite => "sqlite",
+            Self::Postgresql => "postgresql",
+            Self::Mariadb => "mariadb",
+        })
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -139,7 +157,7 @@ pub struct Db {
 enum Engine {
     Sqlite(sqlite::Engine),
     #[cfg(feature = "engines")]
-    Postgresql(Arc<postgresql::Engine>),
+    Server(Arc<server::Engine>),
 }
 
 impl Db {
@@ -162,8 +180,22 @@ impl Db {
     /// # Errors
     /// [`DbError::Open`] for an address or a schema that cannot be one.
     #[cfg(feature = "engines")]
-    pub fn postgresql(service: &'static str, options: &postgresql::Options, chance: Chance, faults: Faults) -> Result<Self, DbError> {
-        let engine = Engine::Postgresql(Arc::new(postgresql::Engine::new(service, options, chance)?));
+    pub fn postgresql(service: &'static str, options: &Options, chance: Chance, faults: Faults) -> Result<Self, DbError> {
+        let schema = options.schema_of(service, "PostgreSQL")?;
+        let server = Box::new(postgresql::Postgresql::new(service, options, &schema)?);
+        let engine = Engine::Server(Arc::new(server::Engine::new(service, server, schema, options, chance)));
+        Ok(Self { service, engine, faults, counters: Arc::default() })
+    }
+
+    /// In a database of a MariaDB server, as [`Db::postgresql`]; `options.schema` is the database.
+    ///
+    /// # Errors
+    /// [`DbError::Open`] for an address or a name that cannot be one.
+    #[cfg(feature = "engines")]
+    pub fn mariadb(service: &'static str, options: &Options, chance: Chance, faults: Faults) -> Result<Self, DbError> {
+        let schema = options.schema_of(service, "MariaDB")?;
+        let server = Box::new(mariadb::Mariadb::new(service, options, &schema)?);
+        let engine = Engine::Server(Arc::new(server::Engine::new(service, server, schema, options, chance)));
         Ok(Self { service, engine, faults, counters: Arc::default() })
     }
 
@@ -173,11 +205,11 @@ impl Db {
     }
 
     #[must_use]
-    pub const fn dialect(&self) -> Dialect {
-        match self.engine {
+    pub fn dialect(&self) -> Dialect {
+        match &self.engine {
             Engine::Sqlite(_) => Dialect::Sqlite,
             #[cfg(feature = "engines")]
-            Engine::Postgresql(_) => Dialect::Postgresql,
+            Engine::Server(engine) => engine.dialect(),
         }
     }
 
@@ -199,7 +231,7 @@ impl Db {
         match &self.engine {
             Engine::Sqlite(engine) => engine.write(&self.counters, work).await,
             #[cfg(feature = "engines")]
-            Engine::Postgresql(engine) => engine.write(&self.counters, work).await,
+            Engine::Server(engine) => engine.write(&self.counters, work).await,
         }
     }
 
@@ -211,18 +243,18 @@ impl Db {
         match &self.engine {
             Engine::Sqlite(engine) => engine.read(&self.counters, work).await,
             #[cfg(feature = "engines")]
-            Engine::Postgresql(engine) => engine.read(&self.counters, work).await,
+            Engine::Server(engine) => engine.read(&self.counters, work).await,
         }
     }
 
-    /// Removes from the disk what was deleted or overwritten before: SQLite's log keeps older copies of every page until it is cut, and
-    /// PostgreSQL's tables keep older rows until they are vacuumed (its log and its backups go by their own rules). After an erasure;
-    /// [`DbError::Unavailable`] when it could not be done now.
+    /// Removes from the disk what was deleted or overwritten before: SQLite's log keeps older copies of every page until it is cut,
+    /// PostgreSQL's tables keep older rows until they are vacuumed, and MariaDB's the bytes of such rows until the table is written anew (a
+    /// server's log and its backups go by their own rules). After an erasure; [`DbError::Unavailable`] when it could not be done now.
     pub async fn checkpoint(&self) -> Result<(), DbError> {
         match &self.engine {
             Engine::Sqlite(engine) => engine.checkpoint(self.service).await,
             #[cfg(feature = "engines")]
-            Engine::Postgresql(engine) => engine.vacuum().await,
+            Engine::Server(engine) => engine.tidy().await,
         }
     }
 
@@ -235,7 +267,7 @@ impl Db {
                 Ok(Some(Lease(Holder::Embedded)))
             }
             #[cfg(feature = "engines")]
-            Engine::Postgresql(engine) => Ok(engine.lease(name).await?.map(|lease| Lease(Holder::Postgresql(lease)))),
+            Engine::Server(engine) => Ok(engine.lease(name).await?.map(|lease| Lease(Holder::Server(lease)))),
         }
     }
 
@@ -266,7 +298,7 @@ pub struct Lease(Holder);
 enum Holder {
     Embedded,
     #[cfg(feature = "engines")]
-    Postgresql(postgresql::Lease),
+    Server(server::Lease),
 }
 
 impl Lease {
@@ -274,7 +306,7 @@ impl Lease {
         match self.0 {
             Holder::Embedded => {}
             #[cfg(feature = "engines")]
-            Holder::Postgresql(lease) => lease.end().await,
+            Holder::Server(lease) => lease.end().await,
         }
     }
 }
@@ -297,7 +329,7 @@ pub struct Tx<'c> {
 enum Session<'c> {
     Sqlite(&'c rusqlite::Connection),
     #[cfg(feature = "engines")]
-    Postgresql(postgresql::Session<'c>),
+    Server(server::Session<'c>),
 }
 
 /// Whom a commit tells.
@@ -335,12 +367,19 @@ impl<'c> Tx<'c> {
             Session::Sqlite(connection) => sqlite::execute(connection, statement, values),
             // Boxed, here and below, so that work on SQLite does not carry the room that a statement on its way needs.
             #[cfg(feature = "engines")]
-            Session::Postgresql(session) => Box::pin(session.execute(statement, &values)).await,
+            Session::Server(session) => Box::pin(session.execute(statement, &values)).await,
         }
     }
 
     /// Inserts a row unless its key is taken; says whether it did. `insert` is a plain `INSERT INTO table (…) VALUES (…)`.
     pub async fn insert_new(&mut self, insert: &str, values: Vec<Value>) -> Result<bool, DbError> {
+        #[cfg(feature = "engines")]
+        if let Session::Server(session) = &mut self.session
+            && !self.reads_only
+        {
+            self.counters.count(insert);
+            return Box::pin(session.insert_new(insert, &values)).await;
+        }
         let statement = format!("{insert} ON CONFLICT DO NOTHING");
         Ok(self.execute(&statement, values).await? == 1)
     }
@@ -350,9 +389,9 @@ impl<'c> Tx<'c> {
         match &mut self.session {
             Session::Sqlite(connection) => sqlite::fetch_all(connection, query, values),
             #[cfg(feature = "engines")]
-            Session::Postgresql(session) => {
+            Session::Server(session) => {
                 let rows = Box::pin(session.fetch_all(query, &values)).await?;
-                rows.iter().map(|row| T::from_row(&Row::of_postgresql(row))).collect()
+                rows.iter().map(|row| T::from_row(&Row::of_server(row))).collect()
             }
         }
     }
@@ -362,9 +401,9 @@ impl<'c> Tx<'c> {
         match &mut self.session {
             Session::Sqlite(connection) => sqlite::fetch_optional(connection, query, values),
             #[cfg(feature = "engines")]
-            Session::Postgresql(session) => {
+            Session::Server(session) => {
                 let row = Box::pin(session.fetch_optional(query, &values)).await?;
-                row.map(|row| T::from_row(&Row::of_postgresql(&row))).transpose()
+                row.map(|row| T::from_row(&Row::of_server(&row))).transpose()
             }
         }
     }
@@ -389,7 +428,7 @@ impl<'c> Tx<'c> {
         match &mut self.session {
             Session::Sqlite(connection) => connection.execute_batch(script).map_err(|source| sqlite::error(script, source)),
             #[cfg(feature = "engines")]
-            Session::Postgresql(session) => Box::pin(session.run_script(script)).await,
+            Session::Server(session) => Box::pin(session.run_script(script)).await,
         }
     }
 }

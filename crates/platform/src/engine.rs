@@ -19,10 +19,11 @@ use crate::{
     cache::{Cache, Limits},
     chance::Chance,
     clock::Clock,
+    db::Dialect,
     fault::Faults,
     limiter::{Bucket, Limiter},
     schema::Registry,
-    settings::{Events, KafkaSettings, Objects, PostgresqlSettings, RegistrySettings, Schemas, Settings, SettingsError, Shelf, Tables},
+    settings::{EngineSettings, Events, KafkaSettings, Objects, RegistrySettings, Schemas, Settings, SettingsError, Shelf, Tables},
 };
 
 /// Why an engine cannot stand behind a store.
@@ -80,8 +81,10 @@ impl Engines {
         if stores.blobs == Objects::S3 {
             wanted.s3 = Some(s3(&engines.s3, clock, faults)?);
         }
-        if stores.sql == Tables::Postgresql {
-            postgresql(&engines.postgresql)?;
+        for (setting, tables) in stores.sql.all() {
+            if let Some(at) = At::of(tables) {
+                at.address(setting, &engines)?;
+            }
         }
         if stores.schemas == Schemas::Registry {
             wanted.schemas = Some(schemas(&engines.schema_registry)?);
@@ -200,15 +203,48 @@ fn kafka(_: &KafkaSettings, _: &Faults) -> Result<Bus, EngineError> {
     Err(EngineError::NotBuilt { setting: "stores.bus", engine: "kafka", floor: "log" })
 }
 
-/// Where PostgreSQL is, with user and password.
-#[cfg(feature = "engines")]
-pub(crate) fn postgresql(settings: &PostgresqlSettings) -> Result<Secret, EngineError> {
-    settings.url.clone().ok_or(EngineError::Unset { setting: "stores.sql", engine: "postgresql", key: "engines.postgresql.url" })
+/// The server on which a service has its tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum At {
+    Postgresql,
+    Mariadb,
 }
 
-#[cfg(not(feature = "engines"))]
-pub(crate) const fn postgresql(_: &PostgresqlSettings) -> Result<std::convert::Infallible, EngineError> {
-    Err(EngineError::NotBuilt { setting: "stores.sql", engine: "postgresql", floor: "sqlite" })
+impl At {
+    /// None: they are in a file.
+    pub(crate) const fn of(tables: Tables) -> Option<Self> {
+        match tables {
+            Tables::Sqlite => None,
+            Tables::Postgresql => Some(Self::Postgresql),
+            Tables::Mariadb => Some(Self::Mariadb),
+        }
+    }
+
+    pub(crate) const fn dialect(self) -> Dialect {
+        match self {
+            Self::Postgresql => Dialect::Postgresql,
+            Self::Mariadb => Dialect::Mariadb,
+        }
+    }
+
+    /// Where it is, with user and password.
+    #[cfg(feature = "engines")]
+    pub(crate) fn address(self, setting: &'static str, engines: &EngineSettings) -> Result<Secret, EngineError> {
+        let (url, engine, key) = match self {
+            Self::Postgresql => (&engines.postgresql.url, "postgresql", "engines.postgresql.url"),
+            Self::Mariadb => (&engines.mariadb.url, "mariadb", "engines.mariadb.url"),
+        };
+        url.clone().ok_or(EngineError::Unset { setting, engine, key })
+    }
+
+    #[cfg(not(feature = "engines"))]
+    pub(crate) const fn address(self, setting: &'static str, _: &EngineSettings) -> Result<std::convert::Infallible, EngineError> {
+        let engine = match self {
+            Self::Postgresql => "postgresql",
+            Self::Mariadb => "mariadb",
+        };
+        Err(EngineError::NotBuilt { setting, engine, floor: "sqlite" })
+    }
 }
 
 /// A PEM file that a setting names; none for an empty name.
@@ -235,7 +271,8 @@ mod tests {
             ("stores.cache", "redis"),
             ("stores.limiter", "redis"),
             ("stores.blobs", "s3"),
-            ("stores.sql", "postgresql"),
+            ("stores.sql.customer", "postgresql"),
+            ("stores.sql.order", "mariadb"),
             ("stores.schemas", "registry"),
         ] {
             let settings = Settings::load(DEFAULTS, None, std::iter::empty()).unwrap().with(setting, engine).unwrap();

@@ -35,6 +35,7 @@ const PASSED_OVER_MIGRATION: i64 = 0;
 #[must_use]
 pub fn migrations(service: &str) -> Vec<Migration> {
     let (no_outbox, no_inbox) = (format!("DROP TABLE {service}_outbox"), format!("DROP TABLE {service}_inbox"));
+    let gone = |table: &str| format!("DROP TABLE IF EXISTS {service}_{table}");
     vec![
         Migration::new(
             OUTBOX_MIGRATION,
@@ -57,6 +58,16 @@ pub fn migrations(service: &str) -> Vec<Migration> {
                  CREATE INDEX {service}_outbox_pending ON {service}_outbox (seq) WHERE status = 'PENDING';"
             ),
             &no_outbox,
+        )
+        .with_mariadb(
+            format!(
+                "CREATE TABLE IF NOT EXISTS {service}_outbox (
+                    seq bigint AUTO_INCREMENT PRIMARY KEY, event_id binary(16) NOT NULL UNIQUE, topic varchar(255) NOT NULL,
+                    \"key\" varchar(255) NOT NULL, payload longblob NOT NULL, traceparent varchar(255), correlation_id varchar(255),
+                    status varchar(20) NOT NULL, created_at datetime(6) NOT NULL, sent_at datetime(6),
+                    INDEX {service}_outbox_pending (status, seq))"
+            ),
+            gone("outbox"),
         ),
         Migration::new(
             INBOX_MIGRATION,
@@ -75,6 +86,14 @@ pub fn migrations(service: &str) -> Vec<Migration> {
                     key text COLLATE \"C\" NOT NULL, at timestamptz NOT NULL, UNIQUE (consumer, event_id))"
             ),
             &no_inbox,
+        )
+        .with_mariadb(
+            format!(
+                "CREATE TABLE IF NOT EXISTS {service}_inbox (
+                    seq bigint AUTO_INCREMENT PRIMARY KEY, consumer varchar(255) NOT NULL, event_id binary(16) NOT NULL,
+                    \"key\" varchar(255) NOT NULL, at datetime(6) NOT NULL, UNIQUE (consumer, event_id))"
+            ),
+            gone("inbox"),
         ),
         Migration::new(
             PASSED_OVER_MIGRATION,
@@ -85,6 +104,10 @@ pub fn migrations(service: &str) -> Vec<Migration> {
         .with_postgresql(
             format!("ALTER TABLE {service}_inbox ADD COLUMN passed_over boolean NOT NULL DEFAULT FALSE"),
             format!("ALTER TABLE {service}_inbox DROP COLUMN passed_over"),
+        )
+        .with_mariadb(
+            format!("ALTER TABLE {service}_inbox ADD COLUMN IF NOT EXISTS passed_over boolean NOT NULL DEFAULT FALSE"),
+            format!("ALTER TABLE {service}_inbox DROP COLUMN IF EXISTS passed_over"),
         ),
     ]
 }

@@ -128,6 +128,15 @@ pub fn migration(service: &str) -> Migration {
         ),
         &down,
     )
+    .with_mariadb(
+        format!(
+            "CREATE TABLE IF NOT EXISTS {service}_idempotency (
+                endpoint varchar(255) NOT NULL, token varchar(255) NOT NULL, fingerprint varbinary(64) NOT NULL, status bigint, body longblob,
+                location text, etag text, at datetime(6) NOT NULL, until datetime(6) NOT NULL, subject binary(16), PRIMARY KEY (endpoint, token),
+                INDEX {service}_idempotency_until (until), INDEX {service}_idempotency_subject (subject))"
+        ),
+        format!("DROP TABLE IF EXISTS {service}_idempotency"),
+    )
 }
 
 impl Idempotency {

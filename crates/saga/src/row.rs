@@ -73,4 +73,14 @@ pub fn migration(number: i64, table: &str) -> Migration {
         ),
         down,
     )
+    .with_mariadb(
+        format!(
+            "CREATE TABLE IF NOT EXISTS {table} (
+                id binary(16) PRIMARY KEY, state varchar(20) NOT NULL, step bigint NOT NULL, attempt bigint NOT NULL,
+                data json COLLATE utf8mb4_nopad_bin NOT NULL, reason text, abort text, nudges bigint NOT NULL,
+                wake_at datetime(6) NOT NULL, began_at datetime(6) NOT NULL, ended_at datetime(6), version bigint NOT NULL, correlation_id varchar(255), traceparent varchar(255),
+                INDEX {table}_due (state, wake_at))"
+        ),
+        format!("DROP TABLE IF EXISTS {table}"),
+    )
 }

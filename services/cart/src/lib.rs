@@ -38,7 +38,7 @@ pub static MANIFEST: Manifest = Manifest {
 };
 
 fn all_migrations() -> Vec<Migration> {
-    migrations![(1, "0001_carts"), (2, "0002_erasures")]
+    migrations![(1, "0001_carts"), (2, "0002_erasures"); mariadb]
 }
 
 async fn build(env: Env) -> Result<Service, BuildError> {

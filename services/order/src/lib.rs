@@ -38,9 +38,9 @@ pub static MANIFEST: Manifest = Manifest {
 };
 
 fn all_migrations() -> Vec<Migration> {
-    let mut all = migrations![(1, "0001_orders")];
+    let mut all = migrations![(1, "0001_orders"); mariadb];
     all.push(saga::migration(2, checkout::TABLE));
-    all.extend(migrations![(3, "0003_erasures"), (4, "0004_guests"), (5, "0005_credits")]);
+    all.extend(migrations![(3, "0003_erasures"), (4, "0004_guests"), (5, "0005_credits"); mariadb]);
     all
 }
 

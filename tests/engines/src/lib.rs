@@ -66,6 +66,13 @@ pub fn postgresql_url() -> String {
         .to_owned()
 }
 
+/// Where MariaDB is, with user and password.
+#[must_use]
+pub fn mariadb_url() -> String {
+    let url = engines().mariadb.url;
+    url.unwrap_or_else(|| panic!("{} names no MariaDB: `cargo xtask engines up --only mariadb`", file().display())).expose().to_owned()
+}
+
 /// Where schemas are registered.
 #[must_use]
 pub fn registry_settings() -> RegistrySettings {

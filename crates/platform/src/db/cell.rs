@@ -34,7 +34,7 @@ pub struct Row<'r> {
 enum Stored<'r> {
     Sqlite(&'r rusqlite::Row<'r>),
     #[cfg(feature = "engines")]
-    Postgresql(&'r sqlx::postgres::PgRow),
+    Server(&'r super::server::ServerRow),
 }
 
 /// A struct that a row can be read into.
@@ -53,8 +53,8 @@ impl<'r> Row<'r> {
     }
 
     #[cfg(feature = "engines")]
-    pub(super) const fn of_postgresql(row: &'r sqlx::postgres::PgRow) -> Self {
-        Self { row: Stored::Postgresql(row), next: cell::Cell::new(0) }
+    pub(super) const fn of_server(row: &'r super::server::ServerRow) -> Self {
+        Self { row: Stored::Server(row), next: cell::Cell::new(0) }
     }
 
     pub fn get<T: Column>(&self, column: &str) -> Result<T, DbError> {
@@ -105,7 +105,7 @@ impl<'r> Row<'r> {
         match self.row {
             Stored::Sqlite(row) => cell_of(row.get_ref(index).map_err(|error| error.to_string())?),
             #[cfg(feature = "engines")]
-            Stored::Postgresql(row) => super::postgresql::cell_of(row, index),
+            Stored::Server(row) => row.cell(index),
         }
     }
 
@@ -121,7 +121,7 @@ impl<'r> Row<'r> {
                 }
             }
             #[cfg(feature = "engines")]
-            Stored::Postgresql(row) => super::postgresql::index_of(row, next, column)?,
+            Stored::Server(row) => row.index_of(next, column)?,
         };
         self.next.set(index + 1);
         Ok(index)

@@ -1,5 +1,9 @@
-//! Migrations: numbered, up and down, each applied once and in one transaction with the note that it was. Of several processes over one
-//! database one leads: it holds a lock of the engine that ends with its connection, and the others wait for it.
+//! Migrations: numbered, up and down, each applied once, together with the note that it was. Of several processes over one database one leads:
+//! it holds a lock of the engine that ends with its connection, and the others wait for it.
+//!
+//! On SQLite and PostgreSQL a migration and its note are one transaction. MariaDB keeps each change of a table as soon as it is made, so a process
+//! that ends in the middle leaves some of them there and no note. So a script for MariaDB is one that can be run again from its beginning,
+//! whatever of it is there already (`IF NOT EXISTS`, `IF EXISTS`), and that is what the next start does.
 
 use sha2::{Digest, Sha256};
 
@@ -14,6 +18,8 @@ pub struct Migration {
     pub sqlite: Script,
     /// None: its service has no tables there.
     pub postgresql: Option<Script>,
+    /// Can be run again from its beginning.
+    pub mariadb: Option<Script>,
 }
 
 /// What one engine is told, there and back.
@@ -26,7 +32,7 @@ pub struct Script {
 impl Migration {
     /// For SQLite.
     pub fn new(number: i64, name: &'static str, up: impl Into<String>, down: impl Into<String>) -> Self {
-        Self { number, name, sqlite: Script { up: up.into(), down: down.into() }, postgresql: None }
+        Self { number, name, sqlite: Script { up: up.into(), down: down.into() }, postgresql: None, mariadb: None }
     }
 
     /// And for PostgreSQL, where the number and the name are the same.
@@ -36,42 +42,58 @@ impl Migration {
         self
     }
 
-    fn script(&self, service: &'static str, dialect: Dialect) -> Result<&Script, DbError> {
+    /// And for MariaDB; both texts can be run again from their beginning, whatever of them was done already.
+    #[must_use]
+    pub fn with_mariadb(mut self, up: impl Into<String>, down: impl Into<String>) -> Self {
+        self.mariadb = Some(Script { up: up.into(), down: down.into() });
+        self
+    }
+
+    /// What this engine is told, if the migration is written for it.
+    #[must_use]
+    pub const fn written_for(&self, dialect: Dialect) -> Option<&Script> {
         match dialect {
-            Dialect::Sqlite => Ok(&self.sqlite),
-            Dialect::Postgresql => self.postgresql.as_ref().ok_or_else(|| DbError::Migration {
-                service,
-                number: self.number,
-                name: self.name,
-                source: "it is not written for PostgreSQL".into(),
-            }),
+            Dialect::Sqlite => Some(&self.sqlite),
+            Dialect::Postgresql => self.postgresql.as_ref(),
+            Dialect::Mariadb => self.mariadb.as_ref(),
         }
+    }
+
+    fn script(&self, service: &'static str, dialect: Dialect) -> Result<&Script, DbError> {
+        self.written_for(dialect).ok_or_else(|| DbError::Migration {
+            service,
+            number: self.number,
+            name: self.name,
+            source: format!("it is not written for {dialect}").into(),
+        })
     }
 }
 
 /// The migrations of a service, from its folder `migrations/sqlite`: `migrations![(1, "0001_orders"), (2, "0002_sagas")]` reads
-/// `0001_orders.up.sql` and so on. With `; postgresql` behind them, also those of the same names in `migrations/postgresql`.
+/// `0001_orders.up.sql` and so on. With `; postgresql` or `; mariadb` behind them, also those of the same names in that folder.
 #[macro_export]
 macro_rules! migrations {
     ($(($number:literal, $file:literal)),* $(,)?) => {
-        vec![$($crate::db::Migration::new(
-            $number,
-            $file,
-            include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/sqlite/", $file, ".up.sql")),
-            include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/sqlite/", $file, ".down.sql")),
-        )),*]
+        vec![$($crate::migrations!(@one $number, $file)),*]
     };
     ($(($number:literal, $file:literal)),*; postgresql) => {
-        vec![$($crate::db::Migration::new(
+        vec![$($crate::migrations!(@one $number, $file)
+            .with_postgresql($crate::migrations!(@text "postgresql", $file, "up"), $crate::migrations!(@text "postgresql", $file, "down"))),*]
+    };
+    ($(($number:literal, $file:literal)),*; mariadb) => {
+        vec![$($crate::migrations!(@one $number, $file)
+            .with_mariadb($crate::migrations!(@text "mariadb", $file, "up"), $crate::migrations!(@text "mariadb", $file, "down"))),*]
+    };
+    (@one $number:literal, $file:literal) => {
+        $crate::db::Migration::new(
             $number,
             $file,
-            include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/sqlite/", $file, ".up.sql")),
-            include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/sqlite/", $file, ".down.sql")),
+            $crate::migrations!(@text "sqlite", $file, "up"),
+            $crate::migrations!(@text "sqlite", $file, "down"),
         )
-        .with_postgresql(
-            include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/postgresql/", $file, ".up.sql")),
-            include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/postgresql/", $file, ".down.sql")),
-        )),*]
+    };
+    (@text $engine:literal, $file:literal, $way:literal) => {
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/", $engine, "/", $file, ".", $way, ".sql"))
     };
 }
 
@@ -122,10 +144,10 @@ pub(super) async fn down(db: &Db, migrations: Vec<Migration>, number: i64) -> Re
 
 /// The lead over all processes that would migrate this schema, for as long as it lives. A file of SQLite has one process.
 #[cfg(feature = "engines")]
-async fn lead(db: &Db) -> Result<Option<super::postgresql::Lead<'_>>, DbError> {
+async fn lead(db: &Db) -> Result<Option<super::server::Lead<'_>>, DbError> {
     match &db.engine {
         Engine::Sqlite(_) => Ok(None),
-        Engine::Postgresql(engine) => engine.lead_migrations().await.map(Some),
+        Engine::Server(engine) => engine.lead_migrations().await.map(Some),
     }
 }
 
@@ -170,6 +192,7 @@ async fn applied(db: &Db) -> Result<Vec<Applied>, DbError> {
     let table = match db.dialect() {
         Dialect::Sqlite => "number INTEGER PRIMARY KEY, name TEXT NOT NULL, digest TEXT NOT NULL) STRICT",
         Dialect::Postgresql => "number bigint PRIMARY KEY, name text NOT NULL, digest text NOT NULL)",
+        Dialect::Mariadb => "number bigint PRIMARY KEY, name varchar(255) NOT NULL, digest varchar(64) NOT NULL)",
     };
     db.run_script(&format!("CREATE TABLE IF NOT EXISTS schema_migrations ({table}")).await?;
     db.read(async |tx: &mut Tx<'_>| tx.fetch_all("SELECT number, digest FROM schema_migrations ORDER BY number", vec![]).await).await

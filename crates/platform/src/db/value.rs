@@ -22,7 +22,7 @@ pub enum Value {
     Bytes(Vec<u8>),
     Bool(bool),
     Uuid(Uuid),
-    /// Microseconds: a number on SQLite, a `timestamptz` on PostgreSQL.
+    /// Microseconds: a number on SQLite, a `timestamptz` on PostgreSQL, a `datetime(6)` on MariaDB.
     Time(Timestamp),
     Json(serde_json::Value),
 }

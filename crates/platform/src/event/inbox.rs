@@ -78,7 +78,7 @@ pub fn taking<E: Event>(
         clock: env.clock,
         contexts: env.contexts.clone(),
         codec: Codec::<E>::register(&env.registry, &format!("{}-value", E::TOPIC))?,
-        note: format!("INSERT INTO {service}_inbox (consumer, event_id, key, at) VALUES (?, ?, ?, ?)").into(),
+        note: format!("INSERT INTO {service}_inbox (consumer, event_id, \"key\", at) VALUES (?, ?, ?, ?)").into(),
         effect: Arc::new(effect),
     };
     Ok(Consumer::new(E::TOPIC, Arc::new(handler)))

@@ -46,7 +46,7 @@ impl Outbox {
     #[must_use]
     pub fn new(service: &'static str, clock: Clock, ids: Ids, registry: Registry, bell: Arc<Notify>) -> Self {
         let insert = format!(
-            "INSERT INTO {service}_outbox (event_id, topic, key, payload, traceparent, correlation_id, status, created_at)
+            "INSERT INTO {service}_outbox (event_id, topic, \"key\", payload, traceparent, correlation_id, status, created_at)
              VALUES (?, ?, ?, ?, ?, ?, 'PENDING', ?)"
         );
         Self { service, clock, ids, registry, codecs: Arc::default(), bell, insert: insert.into() }
@@ -86,7 +86,7 @@ impl Outbox {
     pub async fn withdraw(&self, tx: &mut Tx<'_>, id: EventId) -> Result<Outgoing, DbError> {
         let service = self.service;
         let select = format!(
-            "SELECT seq, event_id, topic, key, payload, traceparent, correlation_id, created_at FROM {service}_outbox WHERE event_id = ?"
+            "SELECT seq, event_id, topic, \"key\", payload, traceparent, correlation_id, created_at FROM {service}_outbox WHERE event_id = ?"
         );
         let pending: Pending = tx.fetch_one(&select, values![id]).await?;
         let sent = format!("UPDATE {service}_outbox SET status = 'SENT', sent_at = ? WHERE seq = ? AND status = 'PENDING'");
@@ -116,7 +116,7 @@ pub struct Relay {
 enum Sent {
     /// From the first to the last: with one writer at a time, nothing can have come between them since they were read.
     Between(Arc<str>),
-    /// Each by its number. Where several write at once numbers are given before they are committed, so a lower one may come later.
+    /// Each by its number, of which there is a list. Where several write at once numbers are given before they are committed, so a lower one may come later.
     Each(Arc<str>),
 }
 
@@ -169,7 +169,7 @@ impl Relay {
     #[must_use]
     pub fn new(service: &'static str, db: Db, bus: Bus, clock: Clock, leases: Leases) -> Self {
         let select = format!(
-            "SELECT seq, event_id, topic, key, payload, traceparent, correlation_id, created_at FROM {service}_outbox
+            "SELECT seq, event_id, topic, \"key\", payload, traceparent, correlation_id, created_at FROM {service}_outbox
              WHERE status = 'PENDING' ORDER BY seq LIMIT {BATCH}"
         );
         let sent = match db.dialect() {
@@ -178,8 +178,17 @@ impl Relay {
             ),
             Dialect::Postgresql => Sent::Each(
                 format!(
-                    "UPDATE {service}_outbox SET status = 'SENT', sent_at = ?
-                     WHERE seq IN (SELECT value::bigint FROM jsonb_array_elements_text(?)) AND status = 'PENDING'"
+                    "WITH told AS (SELECT value::bigint AS seq FROM jsonb_array_elements_text(?))
+                     UPDATE {service}_outbox SET status = 'SENT', sent_at = ? WHERE seq IN (SELECT seq FROM told) AND status = 'PENDING'"
+                )
+                .into(),
+            ),
+            // From the list to the rows, so that no other row is locked.
+            Dialect::Mariadb => Sent::Each(
+                format!(
+                    "UPDATE JSON_TABLE(?, '$[*]' COLUMNS (seq bigint PATH '$')) AS told
+                     STRAIGHT_JOIN {service}_outbox pending ON pending.seq = told.seq
+                     SET pending.status = 'SENT', pending.sent_at = ? WHERE pending.status = 'PENDING'"
                 )
                 .into(),
             ),
@@ -211,7 +220,7 @@ impl Relay {
         self.db
             .write(async move |tx: &mut Tx<'_>| match &sent {
                 Sent::Between(sent) => tx.execute(sent, values![now, first, last]).await,
-                Sent::Each(sent) => tx.execute(sent, values![now, each.clone()]).await,
+                Sent::Each(sent) => tx.execute(sent, values![each.clone(), now]).await,
             })
             .await?;
         Ok(if more { Progress::More } else { Progress::Idle })

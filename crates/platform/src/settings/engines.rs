@@ -37,6 +37,40 @@ pub enum Tables {
     Sqlite,
     /// In a schema of its own (`[engines.postgresql]`), if the service is written for it.
     Postgresql,
+    /// In a database of its own (`[engines.mariadb]`), if the service is written for it.
+    Mariadb,
+}
+
+/// The section `[stores.sql]`: where each service keeps its tables.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SqlSettings {
+    pub customer: Tables,
+    pub pricing: Tables,
+    pub payment: Tables,
+    pub cart: Tables,
+    pub order: Tables,
+}
+
+impl SqlSettings {
+    /// What is chosen where.
+    #[must_use]
+    pub const fn all(&self) -> [(&'static str, Tables); 5] {
+        [
+            ("stores.sql.customer", self.customer),
+            ("stores.sql.pricing", self.pricing),
+            ("stores.sql.payment", self.payment),
+            ("stores.sql.cart", self.cart),
+            ("stores.sql.order", self.order),
+        ]
+    }
+
+    /// The setting of this service and what it says; a service without one has a file.
+    #[must_use]
+    pub fn of(&self, service: &str) -> (&'static str, Tables) {
+        let its_own = self.all().into_iter().find(|(setting, _)| setting.rsplit('.').next() == Some(service));
+        its_own.unwrap_or(("stores.sql", Tables::Sqlite))
+    }
 }
 
 /// Where the schemas of events are registered.
@@ -66,7 +100,7 @@ pub struct StoreSettings {
     pub cache: Shelf,
     pub limiter: Shelf,
     pub blobs: Objects,
-    pub sql: Tables,
+    pub sql: SqlSettings,
     pub schemas: Schemas,
     pub bus: Events,
 }
@@ -161,6 +195,12 @@ pub struct UrlSettings {
 pub struct MariadbSettings {
     #[serde(deserialize_with = "filled")]
     pub url: Option<Secret>,
+    /// The most connections of one service.
+    pub connections: u32,
+    /// The longest wait for a connection, and as much again for a transaction.
+    pub timeout_ms: u64,
+    /// In front of the name of each service's database.
+    pub schema_prefix: String,
     #[serde(deserialize_with = "filled")]
     pub replica_url: Option<Secret>,
 }
@@ -208,12 +248,14 @@ impl Section for EngineSettings {
         url("s3.endpoint", &self.s3.endpoint, ["https://", "http://"])?;
         url("s3.public_endpoint", &self.s3.public_endpoint, ["https://", "http://"])?;
         url("postgresql.url", &exposed(&self.postgresql.url), ["postgresql://", "postgres://"])?;
+        url("mariadb.url", &exposed(&self.mariadb.url), ["mysql://", "mariadb://"])?;
         url("schema_registry.url", &exposed(&self.schema_registry.url), ["https://", "http://"])?;
         for (name, value) in [
             ("redis.timeout_ms", self.redis.timeout_ms),
             ("s3.try_timeout_ms", self.s3.try_timeout_ms),
             ("s3.timeout_ms", self.s3.timeout_ms),
             ("postgresql.timeout_ms", self.postgresql.timeout_ms),
+            ("mariadb.timeout_ms", self.mariadb.timeout_ms),
             ("schema_registry.timeout_ms", self.schema_registry.timeout_ms),
             ("kafka.timeout_ms", self.kafka.timeout_ms),
         ] {
@@ -221,8 +263,10 @@ impl Section for EngineSettings {
                 return Err(format!("`{name}` must be from 1 to 60000"));
             }
         }
-        if !(1..=1_000).contains(&self.postgresql.connections) {
-            return Err("`postgresql.connections` must be from 1 to 1000".into());
+        for (name, value) in [("postgresql.connections", self.postgresql.connections), ("mariadb.connections", self.mariadb.connections)] {
+            if !(1..=1_000).contains(&value) {
+                return Err(format!("`{name}` must be from 1 to 1000"));
+            }
         }
         for (name, value) in [("s3.retries", self.s3.retries), ("schema_registry.retries", self.schema_registry.retries as usize)] {
             if value > 10 {
@@ -272,8 +316,18 @@ mod tests {
     fn without_a_choice_everything_is_embedded() {
         let stores = settings(&[]).stores().unwrap();
         assert_eq!((stores.cache, stores.limiter, stores.blobs), (Shelf::Memory, Shelf::Memory, Objects::Disk));
-        assert_eq!((stores.sql, stores.schemas, stores.bus), (Tables::Sqlite, Schemas::File, Events::Log));
+        assert!(stores.sql.all().iter().all(|(_, tables)| *tables == Tables::Sqlite));
+        assert_eq!((stores.schemas, stores.bus), (Schemas::File, Events::Log));
         assert!(settings(&[]).engines().unwrap().redis.url.is_none());
+    }
+
+    #[test]
+    fn each_service_has_its_tables_where_its_own_setting_says() {
+        let sql = settings(&[("stores.sql.cart", "mariadb"), ("stores.sql.pricing", "postgresql")]).stores().unwrap().sql;
+        assert_eq!(sql.of("cart"), ("stores.sql.cart", Tables::Mariadb));
+        assert_eq!(sql.of("pricing"), ("stores.sql.pricing", Tables::Postgresql));
+        assert_eq!(sql.of("order"), ("stores.sql.order", Tables::Sqlite));
+        assert_eq!(sql.of("psp").1, Tables::Sqlite);
     }
 
     #[test]
@@ -290,6 +344,7 @@ mod tests {
             ("engines.s3.access_key", "sesame"),
             ("engines.s3.secret_key", "sesame"),
             ("engines.postgresql.url", "postgresql://crashcart:sesame@127.0.0.1/crashcart"),
+            ("engines.mariadb.url", "mysql://crashcart:sesame@127.0.0.1/crashcart"),
             ("engines.schema_registry.url", "http://crashcart:sesame@127.0.0.1:8081"),
         ]);
         let engines = settings.engines().unwrap();
@@ -305,6 +360,7 @@ mod tests {
             ("engines.redis.url", "http://:sesame@x"),
             ("engines.s3.endpoint", "s3.example.com"),
             ("engines.postgresql.url", "mysql://x"),
+            ("engines.mariadb.url", "postgresql://:sesame@x"),
             ("engines.schema_registry.url", "confluent://:sesame@x"),
             ("engines.s3.bucket", "My Bucket"),
         ] {

@@ -30,8 +30,8 @@ pub fn no_faults() -> Faults {
     Faults::new(Clock::real(), Chance::seeded(1))
 }
 
-/// The settings with which the tests of a service are played on an engine as they are: on PostgreSQL with `CRASHCART_TEST_SQL=postgresql`,
-/// which is where `CRASHCART_ENGINES` says. Each stage has schemas of its own.
+/// The settings with which the tests of a service are played on an engine as they are: with `CRASHCART_TEST_SQL=postgresql` or `mariadb` those
+/// services that are written for it, with `engines` each on its own. Where they are `CRASHCART_ENGINES` says. Each stage has schemas of its own.
 #[cfg(feature = "engines")]
 #[must_use]
 #[expect(
@@ -40,19 +40,30 @@ pub fn no_faults() -> Faults {
 )]
 pub fn chosen(settings: crate::settings::Settings) -> crate::settings::Settings {
     static STAGES: AtomicU64 = AtomicU64::new(0);
-    match std::env::var("CRASHCART_TEST_SQL").as_deref() {
-        Ok("postgresql") => {}
-        Ok(other) => panic!("CRASHCART_TEST_SQL is `{other}`; it can be postgresql"),
+    let engines = match std::env::var("CRASHCART_TEST_SQL").as_deref() {
+        Ok("postgresql") => ["postgresql"].as_slice(),
+        Ok("mariadb") => &["mariadb"],
+        Ok("engines") => &["postgresql", "mariadb"],
+        Ok(other) => panic!("CRASHCART_TEST_SQL is `{other}`; it can be postgresql, mariadb or engines"),
         Err(_) => return settings,
-    }
+    };
     let path = std::env::var("CRASHCART_ENGINES").unwrap_or_else(|_| panic!("CRASHCART_ENGINES does not say where the engines are"));
-    let engines: toml::Table = std::fs::read_to_string(path).unwrap().parse().unwrap();
-    let url = engines["engines"]["postgresql"]["url"].as_str().unwrap();
-    // No power is cut in a simulated world that the server would feel, so no commit waits for its disk.
-    let url = format!("{url}{}options=-c%20synchronous_commit%3Doff", if url.contains('?') { '&' } else { '?' });
+    let known: toml::Table = std::fs::read_to_string(path).unwrap().parse().unwrap();
     let prefix = format!("stage_{}_{}_", std::process::id(), STAGES.fetch_add(1, Ordering::Relaxed));
-    let changes = [("stores.sql", "postgresql"), ("engines.postgresql.url", &url), ("engines.postgresql.schema_prefix", &prefix)];
-    changes.into_iter().fold(settings, |settings, (path, value)| settings.with(path, value).unwrap())
+    engines.iter().fold(settings, |settings, engine| {
+        let url = known["engines"][*engine]["url"].as_str().unwrap();
+        let (url, services) = match *engine {
+            // No power is cut in a simulated world that the server would feel, so no commit waits for its disk.
+            "postgresql" => (
+                format!("{url}{}options=-c%20synchronous_commit%3Doff", if url.contains('?') { '&' } else { '?' }),
+                ["customer", "pricing", "payment"].as_slice(),
+            ),
+            _ => (url.to_owned(), ["cart", "order"].as_slice()),
+        };
+        let settings = settings.with(&format!("engines.{engine}.url"), url).unwrap();
+        let settings = settings.with(&format!("engines.{engine}.schema_prefix"), prefix.as_str()).unwrap();
+        services.iter().fold(settings, |settings, service| settings.with(&format!("stores.sql.{service}"), *engine).unwrap())
+    })
 }
 
 /// Two tables, one after the other.
@@ -60,9 +71,11 @@ pub fn chosen(settings: crate::settings::Settings) -> crate::settings::Settings 
 pub fn migrations() -> Vec<Migration> {
     vec![
         Migration::new(1, "notes", "CREATE TABLE notes (id INTEGER PRIMARY KEY, text TEXT NOT NULL) STRICT", "DROP TABLE notes")
-            .with_postgresql("CREATE TABLE notes (id bigint PRIMARY KEY, text text COLLATE \"C\" NOT NULL)", "DROP TABLE notes"),
+            .with_postgresql("CREATE TABLE notes (id bigint PRIMARY KEY, text text COLLATE \"C\" NOT NULL)", "DROP TABLE notes")
+            .with_mariadb("CREATE TABLE IF NOT EXISTS notes (id bigint PRIMARY KEY, text text NOT NULL)", "DROP TABLE IF EXISTS notes"),
         Migration::new(2, "tags", "CREATE TABLE tags (tag TEXT PRIMARY KEY) STRICT", "DROP TABLE tags")
-            .with_postgresql("CREATE TABLE tags (tag text COLLATE \"C\" PRIMARY KEY)", "DROP TABLE tags"),
+            .with_postgresql("CREATE TABLE tags (tag text COLLATE \"C\" PRIMARY KEY)", "DROP TABLE tags")
+            .with_mariadb("CREATE TABLE IF NOT EXISTS tags (tag varchar(50) PRIMARY KEY)", "DROP TABLE IF EXISTS tags"),
     ]
 }
 
@@ -166,8 +179,10 @@ pub async fn migrations_go_up_and_down_and_know_a_newer_store(db: Db) {
     let mut changed = migrations();
     changed[0].sqlite.up.push_str(" -- changed");
     changed[0].postgresql.as_mut().unwrap().up.push_str(" -- changed");
+    changed[0].mariadb.as_mut().unwrap().up.push_str(" -- changed");
     assert!(matches!(db.migrate(&changed).await, Err(DbError::MigrationChanged { number: 1, .. })));
-    let wrong = |number| Migration::new(number, "wrong", "CREATE TABLE", "").with_postgresql("CREATE TABLE", "");
+    let wrong =
+        |number| Migration::new(number, "wrong", "CREATE TABLE", "").with_postgresql("CREATE TABLE", "").with_mariadb("CREATE TABLE", "");
     let refused = db.migrate(&[migrations(), vec![wrong(3)]].concat()).await;
     assert!(matches!(refused, Err(DbError::Migration { number: 3, name: "wrong", .. })), "{refused:?}");
 }
@@ -208,6 +223,10 @@ pub async fn every_kind_of_value_comes_back_as_it_was(db: Db) {
     .with_postgresql(
         "CREATE TABLE kinds (place bigint PRIMARY KEY, number bigint, text text COLLATE \"C\", bytes bytea, yes boolean, uuid uuid, moment timestamptz, json jsonb)",
         "DROP TABLE kinds",
+    )
+    .with_mariadb(
+        "CREATE TABLE IF NOT EXISTS kinds (place bigint PRIMARY KEY, number bigint, text text, bytes blob, yes boolean, uuid binary(16), moment datetime(6), json json)",
+        "DROP TABLE IF EXISTS kinds",
     );
     db.migrate(&[table]).await.unwrap();
     let nothing = Kinds { number: None, text: None, bytes: None, yes: None, uuid: None, moment: None, json: None };

@@ -1,28 +1,27 @@
-//! Which database a service of this world stands on: its own file or memory, or a schema of an engine where the settings choose that and the
+//! Which database a service of this world stands on: its own file or memory, or a schema on a server where the settings choose that and the
 //! service is written for it.
 
-use super::{Stores, World, all_migrations};
+use super::{Stores, World};
 use crate::{
-    db::{Db, Migration},
-    engine,
+    db::{Db, Dialect, Migration},
+    engine::At,
     service::{BuildError, Manifest},
-    settings::{Settings, SettingsError, Tables},
+    settings::{Settings, SettingsError},
 };
 
 /// Whether a service's tables are in the data folder of its process, where no second process can use them.
 pub fn is_in_folder(settings: &Settings, manifest: &Manifest) -> Result<bool, SettingsError> {
-    Ok(!is_in_postgresql(settings, &all_migrations(manifest))?)
-}
-
-fn is_in_postgresql(settings: &Settings, migrations: &[Migration]) -> Result<bool, SettingsError> {
-    Ok(settings.stores()?.sql == Tables::Postgresql && migrations.iter().all(|migration| migration.postgresql.is_some()))
+    let (_, tables) = settings.stores()?.sql.of(manifest.name);
+    Ok(At::of(tables).is_none())
 }
 
 impl World {
     /// The database of a service, not yet migrated.
     pub(super) fn database(&self, service: &'static str, migrations: &[Migration]) -> Result<Db, BuildError> {
-        if is_in_postgresql(&self.0.settings, migrations)? {
-            return self.schema(service);
+        let (setting, tables) = self.0.settings.stores()?.sql.of(service);
+        if let Some(at) = At::of(tables) {
+            is_written_for(service, setting, at.dialect(), migrations)?;
+            return self.schema(service, setting, at);
         }
         let faults = self.0.faults.clone();
         Ok(match &self.0.stores {
@@ -32,21 +31,39 @@ impl World {
     }
 
     #[cfg(feature = "engines")]
-    fn schema(&self, service: &'static str) -> Result<Db, BuildError> {
-        let settings = self.0.settings.engines()?.postgresql;
-        let options = crate::db::postgresql::Options {
-            url: engine::postgresql(&settings).map_err(|error| BuildError::Other(error.to_string()))?,
-            schema: Some(format!("{}{}", settings.schema_prefix, service.replace('-', "_"))),
-            connections: settings.connections,
-            patience: std::time::Duration::from_millis(settings.timeout_ms),
+    fn schema(&self, service: &'static str, setting: &'static str, at: At) -> Result<Db, BuildError> {
+        let engines = self.0.settings.engines()?;
+        let url = at.address(setting, &engines).map_err(|error| BuildError::Other(error.to_string()))?;
+        let (prefix, connections, timeout_ms) = match at {
+            At::Postgresql => (engines.postgresql.schema_prefix, engines.postgresql.connections, engines.postgresql.timeout_ms),
+            At::Mariadb => (engines.mariadb.schema_prefix, engines.mariadb.connections, engines.mariadb.timeout_ms),
         };
-        Ok(Db::postgresql(service, &options, self.0.chance, self.0.faults.clone())?)
+        let options = crate::db::Options {
+            url,
+            schema: Some(format!("{prefix}{}", service.replace('-', "_"))),
+            connections,
+            patience: std::time::Duration::from_millis(timeout_ms),
+        };
+        let (chance, faults) = (self.0.chance, self.0.faults.clone());
+        Ok(match at {
+            At::Postgresql => Db::postgresql(service, &options, chance, faults)?,
+            At::Mariadb => Db::mariadb(service, &options, chance, faults)?,
+        })
     }
 
     #[cfg(not(feature = "engines"))]
-    fn schema(&self, _: &'static str) -> Result<Db, BuildError> {
-        engine::postgresql(&self.0.settings.engines()?.postgresql)
-            .map(|never| match never {})
-            .map_err(|error| BuildError::Other(error.to_string()))
+    fn schema(&self, _: &'static str, setting: &'static str, at: At) -> Result<Db, BuildError> {
+        at.address(setting, &self.0.settings.engines()?).map(|never| match never {}).map_err(|error| BuildError::Other(error.to_string()))
     }
+}
+
+/// Whether all of a service's migrations are; what else it can stand on is told.
+fn is_written_for(service: &str, setting: &str, dialect: Dialect, migrations: &[Migration]) -> Result<(), BuildError> {
+    let is_written = |dialect: Dialect| migrations.iter().all(|migration| migration.written_for(dialect).is_some());
+    if is_written(dialect) {
+        return Ok(());
+    }
+    let others = [Dialect::Sqlite, Dialect::Postgresql, Dialect::Mariadb].into_iter().filter(|other| is_written(*other));
+    let others: Vec<String> = others.map(|other| format!("\"{other}\"")).collect();
+    Err(BuildError::Other(format!("`{setting}` is \"{dialect}\", for which {service} is not written; it can be {}", others.join(" or "))))
 }

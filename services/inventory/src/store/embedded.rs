@@ -79,7 +79,7 @@ impl Embedded {
             ids: env.ids.clone(),
             outbox,
             idempotency: env.idempotency(),
-            note: format!("INSERT INTO {}_inbox (consumer, event_id, key, at) VALUES (?, ?, ?, ?)", env.service).into(),
+            note: format!("INSERT INTO {}_inbox (consumer, event_id, \"key\", at) VALUES (?, ?, ?, ?)", env.service).into(),
             lost_answers_share,
             writes: Arc::default(),
             expiry,

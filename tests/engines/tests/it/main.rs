@@ -7,8 +7,9 @@ mod blobs;
 mod bus;
 mod cache;
 mod limiter;
-mod postgresql;
 mod schemas;
+mod services;
+mod sql;
 mod tls;
 mod world;
 

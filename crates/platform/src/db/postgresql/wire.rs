@@ -3,7 +3,7 @@
 //! Said here and not by the driver's own conversions, since each of those would bring a crate for a type that we have already.
 
 use sqlx::{
-    Column, Encode, Postgres, Row, Type, TypeInfo, ValueRef,
+    Encode, Postgres, Row, Type, TypeInfo, ValueRef,
     encode::IsNull,
     error::BoxDynError,
     postgres::{PgArgumentBuffer, PgRow, PgTypeInfo, PgValueFormat, types::Oid},
@@ -19,7 +19,7 @@ const JSONB: u8 = 1;
 
 /// A value on its way. A NULL has its kind, too.
 #[derive(Debug)]
-pub(super) struct Bound<'v>(pub(super) &'v Value);
+pub(in crate::db) struct Bound<'v>(pub(in crate::db) &'v Value);
 
 /// The numbers of built-in types, which are the same everywhere.
 const fn type_of(kind: Kind) -> PgTypeInfo {
@@ -67,15 +67,6 @@ impl Encode<'_, Postgres> for Bound<'_> {
     }
 }
 
-/// Where a column stands; most often where it is looked for first.
-pub(in crate::db) fn index_of(row: &PgRow, next: usize, column: &str) -> Result<usize, String> {
-    let columns = row.columns();
-    match columns.get(next) {
-        Some(found) if found.name() == column => Ok(next),
-        _ => columns.iter().position(|found| found.name() == column).ok_or_else(|| "the answer has no such column".to_owned()),
-    }
-}
-
 pub(in crate::db) fn cell_of(row: &PgRow, index: usize) -> Result<Cell<'_>, String> {
     let value = row.try_get_raw(index).map_err(|error| error.to_string())?;
     if value.is_null() {
@@ -106,11 +97,6 @@ pub(in crate::db) fn cell_of(row: &PgRow, index: usize) -> Result<Cell<'_>, Stri
         "NUMERIC" => whole(bytes).map(Cell::Integer),
         other => Err(format!("{other}, which no column of ours holds")),
     }
-}
-
-/// Whether a row of a simple query says yes: it comes as text.
-pub(super) fn is_true(row: &PgRow) -> bool {
-    row.try_get_raw(0).is_ok_and(|value| value.as_bytes().is_ok_and(|bytes| bytes == b"t"))
 }
 
 fn exactly<const N: usize>(bytes: &[u8]) -> Result<[u8; N], String> {

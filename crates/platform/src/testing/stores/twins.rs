@@ -31,6 +31,13 @@ pub fn migrations() -> Vec<Migration> {
                 UNIQUE (name, size));
              CREATE INDEX things_open ON things (at) WHERE is_open = TRUE;",
             "DROP TABLE things",
+        )
+        .with_mariadb(
+            "CREATE TABLE IF NOT EXISTS things (
+                seq bigint AUTO_INCREMENT PRIMARY KEY, id binary(16) NOT NULL UNIQUE, name varchar(50) NOT NULL, size bigint NOT NULL,
+                amount bigint, is_open boolean NOT NULL, at datetime(6) NOT NULL, body blob, data json, version bigint NOT NULL CHECK (version > 0),
+                UNIQUE (name, size), INDEX things_open (is_open, at))",
+            "DROP TABLE IF EXISTS things",
         ),
     ]
 }

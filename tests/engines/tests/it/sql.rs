@@ -1,8 +1,11 @@
-//! PostgreSQL behind `platform::db::Db`: the suite that SQLite takes, the same random work for both, and what only an engine can do: be away,
-//! be slow, refuse an order, be used by several processes.
+//! A server behind `platform::db::Db`: the suite that SQLite takes, the same random work for both, and what only an engine can do: be away, be
+//! slow, refuse an order, be used by several processes. Each of the servers takes all of it, and what is its own stands in a file of its name.
 
 #![expect(clippy::disallowed_methods, reason = "no world stands here whose tasks these could be")]
 #![expect(clippy::disallowed_types, reason = "the derive of AvroSchema names HashSet in a signature; nobody looks at its order")]
+
+mod mariadb;
+mod postgresql;
 
 use std::{
     collections::BTreeMap,
@@ -14,38 +17,60 @@ use std::{
 };
 
 use apache_avro::AvroSchema;
-use engine_tests::{postgresql_url, proxy::Proxy};
+use engine_tests::proxy::Proxy;
 use platform::{
     Chance, Clock, Ids,
     auth::Secret,
     bus::{Bus, TopicSettings},
-    db::{Db, DbError, Migration, Tx, postgresql::Options},
+    db::{Db, DbError, Migration, Options, Tx},
     event::{self, Event, Outbox, Relay},
+    fault::Faults,
     idempotency::{self, Idempotency, Key},
     lease::Leases,
     schema::Registry,
     service::Progress,
-    testing::stores::{self, count, insert, migrations, no_faults, twins},
+    testing::stores::{count, insert, migrations, no_faults, twins},
     values,
 };
 
-fn options(schema: &str) -> Options {
-    let mut options = Options::new(Secret::new(postgresql_url()).unwrap());
-    options.schema = Some(format!("test_{schema}"));
-    options
+/// One server that stands behind `Db`, and what has to be said to it in its own words.
+#[derive(Clone, Copy)]
+struct Server {
+    url: fn() -> String,
+    open: fn(&'static str, &Options, Chance, Faults) -> Result<Db, DbError>,
+    /// Takes a schema and everything in it.
+    drop: fn(&str) -> String,
+    /// Asks for a number, and is answered after so many seconds.
+    pause: fn(&str) -> String,
 }
 
-fn open(options: &Options) -> Db {
-    Db::postgresql("test", options, Chance::seeded(1), no_faults()).unwrap()
-}
+impl Server {
+    fn options(self, schema: &str) -> Options {
+        let mut options = Options::new(Secret::new((self.url)()).unwrap());
+        options.schema = Some(format!("test_{schema}"));
+        // Others work on this machine at the same time, and a file system may be slow.
+        options.patience = Duration::from_secs(20);
+        options
+    }
 
-/// A database of this name without anything in it.
-async fn fresh(schema: &str) -> Db {
-    let options = options(schema);
-    let db = open(&options);
-    db.run_script(&format!("DROP SCHEMA IF EXISTS {} CASCADE", options.schema.unwrap())).await.unwrap();
-    db.migrate(&[]).await.unwrap();
-    db
+    fn db(self, options: &Options) -> Db {
+        (self.open)("test", options, Chance::seeded(1), no_faults()).unwrap()
+    }
+
+    fn again(self, schema: &str) -> Db {
+        self.db(&self.options(schema))
+    }
+
+    /// A database of this name without anything in it.
+    async fn fresh(self, schema: &str) -> Db {
+        let mut options = self.options(schema);
+        let name = options.schema.clone().unwrap();
+        options.schema = Some("crashcart".to_owned());
+        self.db(&options).run_script(&(self.drop)(&name)).await.unwrap();
+        let db = self.again(schema);
+        db.migrate(&[]).await.unwrap();
+        db
+    }
 }
 
 async fn wall(work: impl Future) -> Duration {
@@ -57,9 +82,8 @@ async fn wall(work: impl Future) -> Duration {
 
 /// A simulated world's thread waits for the engine in another runtime, whose time is the machine's. What a service does in its transaction has
 /// the world's, or it would find nothing due and everything young.
-#[tokio::test(start_paused = true)]
-async fn work_in_a_simulated_world_is_told_the_worlds_time() {
-    let db = fresh("time_of_the_world").await;
+async fn work_in_a_simulated_world_is_told_the_worlds_time(server: Server) {
+    let db = server.fresh("time_of_the_world").await;
     let clock = Clock::simulated();
     clock.sleep(Duration::from_secs(3_600)).await;
     let look = async move |tx: &mut Tx<'_>| {
@@ -71,45 +95,69 @@ async fn work_in_a_simulated_world_is_told_the_worlds_time() {
     assert_eq!((written, read, clock.now()), ((outside, outside), (outside, outside), outside));
 }
 
-/// The suite, one test for each of its checks.
-macro_rules! suite {
-    ($($check:ident),* $(,)?) => {$(
+/// All of it for one server: the suite of the stores and the checks below, a test for each.
+macro_rules! on {
+    ($server:expr) => {
+        $crate::sql::on!(stores $server;
+            an_error_of_the_work_undoes_the_work,
+            a_panic_in_the_work_stays_there,
+            a_reader_changes_nothing,
+            what_waits_is_told_after_the_commit_only,
+            everybody_who_waits_is_told_and_nobody_who_comes_later,
+            migrations_go_up_and_down_and_know_a_newer_store,
+            every_kind_of_value_comes_back_as_it_was,
+            a_row_whose_key_is_taken_is_not_inserted_anew,
+            no_change_is_lost,
+            a_limit_over_many_rows_holds,
+            a_read_is_one_snapshot,
+        );
+        $crate::sql::on!(checks $server;
+            ten_thousand_random_statements_are_answered_as_by_sqlite,
+            of_several_processes_one_migrates,
+            a_deadlock_ends_and_both_get_their_way,
+            work_that_swallows_an_error_keeps_nothing_and_is_told,
+            two_relays_publish_each_event_once_and_in_order,
+            the_same_request_has_one_effect_and_one_answer,
+            a_lease_is_of_one_process_until_it_ends,
+            an_engine_that_is_away_is_an_error_in_bounded_time_and_then_works_again,
+            an_engine_that_is_silent_is_an_error_in_bounded_time_and_then_works_again,
+            a_statement_that_takes_too_long_is_given_up,
+            no_password_is_shown,
+        );
+        #[tokio::test(start_paused = true)]
+        async fn work_in_a_simulated_world_is_told_the_worlds_time() {
+            $crate::sql::work_in_a_simulated_world_is_told_the_worlds_time($server).await;
+        }
+    };
+    (stores $server:expr; $($check:ident),* $(,)?) => {$(
         #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
         async fn $check() {
-            stores::$check(fresh(stringify!($check)).await).await;
+            platform::testing::stores::$check($server.fresh(stringify!($check)).await).await;
+        }
+    )*};
+    (checks $server:expr; $($check:ident),* $(,)?) => {$(
+        #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+        async fn $check() {
+            $crate::sql::$check($server).await;
         }
     )*};
 }
-suite!(
-    an_error_of_the_work_undoes_the_work,
-    a_panic_in_the_work_stays_there,
-    a_reader_changes_nothing,
-    what_waits_is_told_after_the_commit_only,
-    everybody_who_waits_is_told_and_nobody_who_comes_later,
-    migrations_go_up_and_down_and_know_a_newer_store,
-    every_kind_of_value_comes_back_as_it_was,
-    a_row_whose_key_is_taken_is_not_inserted_anew,
-    no_change_is_lost,
-    a_limit_over_many_rows_holds,
-    a_read_is_one_snapshot,
-);
+use on;
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn ten_thousand_random_statements_are_answered_as_by_sqlite() {
+async fn ten_thousand_random_statements_are_answered_as_by_sqlite(server: Server) {
     let floor = Db::in_memory("test", Chance::seeded(1), no_faults()).unwrap();
-    twins::agree(&floor, &fresh("twins").await, Chance::seeded(42), 10_000).await;
+    twins::agree(&floor, &server.fresh("twins").await, Chance::seeded(42), 10_000).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_several_processes_one_migrates() {
-    let first = fresh("leader").await;
+async fn of_several_processes_one_migrates(server: Server) {
+    let first = server.fresh("leader").await;
     // Not safe to repeat: whoever ran it a second time would fail.
     let slow = || {
-        Migration::new(3, "slow", "", "")
-            .with_postgresql("CREATE TABLE slow (n bigint); SELECT pg_sleep(0.2); INSERT INTO slow VALUES (1)", "DROP TABLE slow")
+        let up = format!("CREATE TABLE slow (n bigint); {}; INSERT INTO slow VALUES (1)", (server.pause)("0.2"));
+        Migration::new(3, "slow", "", "").with_postgresql(&up, "DROP TABLE slow").with_mariadb(&up, "DROP TABLE slow")
     };
     let all = || [migrations(), vec![slow()]].concat();
-    let processes: Vec<Db> = (0..4).map(|_| open(&options("leader"))).collect();
+    let processes: Vec<Db> = (0..4).map(|_| server.again("leader")).collect();
     futures::future::try_join_all(processes.into_iter().map(|db| {
         let all = all();
         let work = tokio::spawn(async move { db.migrate(&all).await });
@@ -122,9 +170,8 @@ async fn of_several_processes_one_migrates() {
 }
 
 /// Two who take the same two rows in opposite orders: the engine ends the deadlock, and the loser's work is run again.
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_deadlock_ends_and_both_get_their_way() {
-    let db = fresh("deadlock").await;
+async fn a_deadlock_ends_and_both_get_their_way(server: Server) {
+    let db = server.fresh("deadlock").await;
     db.migrate(&migrations()).await.unwrap();
     insert(&db, 1).await.unwrap();
     insert(&db, 2).await.unwrap();
@@ -137,7 +184,7 @@ async fn a_deadlock_ends_and_both_get_their_way() {
                 let update = "UPDATE notes SET text = text || ? WHERE id = ?";
                 tx.execute(update, values!["+", first]).await?;
                 // Until the other has its first row too.
-                tx.execute("INSERT INTO tags SELECT 'x' WHERE pg_sleep(0.2) IS NULL", vec![]).await?;
+                tx.fetch_one::<i64>(&(server.pause)("0.2"), vec![]).await?;
                 tx.execute(update, values!["+", second]).await?;
                 Ok(())
             })
@@ -153,25 +200,8 @@ async fn a_deadlock_ends_and_both_get_their_way() {
     assert_eq!(texts, ["x++", "x++"]);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn connections_that_died_while_idle_are_passed_over() {
-    let db = fresh("died").await;
-    db.migrate(&migrations()).await.unwrap();
-    let others = open(&options("died_others"));
-    for id in 0..5 {
-        insert(&db, id).await.unwrap();
-        let end =
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'crashcart/test' AND pid <> pg_backend_pid()
-                   AND query NOT LIKE '%advisory%' AND backend_start < now() AND state = 'idle'";
-        // Connections of other tests that are idle right now die as well, which they have to bear.
-        others.run_script(end).await.unwrap();
-        assert_eq!(count(&db).await, id + 1);
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn work_that_swallows_an_error_keeps_nothing_and_is_told() {
-    let db = fresh("swallowed").await;
+async fn work_that_swallows_an_error_keeps_nothing_and_is_told(server: Server) {
+    let db = server.fresh("swallowed").await;
     db.migrate(&migrations()).await.unwrap();
     insert(&db, 1).await.unwrap();
     let answer = db
@@ -183,23 +213,6 @@ async fn work_that_swallows_an_error_keeps_nothing_and_is_told() {
         .await;
     assert!(matches!(answer, Err(DbError::Statement { .. })), "{answer:?}");
     assert_eq!(count(&db).await, 1);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_vacuumed_has_no_dead_rows() {
-    let db = fresh("vacuum").await;
-    db.migrate(&migrations()).await.unwrap();
-    insert(&db, 1).await.unwrap();
-    for _ in 0..20 {
-        let change = async |tx: &mut Tx<'_>| tx.execute("UPDATE notes SET text = text || 'Quagmire'", vec![]).await;
-        let _: u64 = db.write(change).await.unwrap();
-    }
-    let pages = async |tx: &mut Tx<'_>| tx.execute("DELETE FROM notes", vec![]).await;
-    let _: u64 = db.write(pages).await.unwrap();
-    db.checkpoint().await.unwrap();
-    let query = "SELECT pg_relation_size('notes')";
-    let size: i64 = db.read(async |tx: &mut Tx<'_>| tx.fetch_one(query, vec![]).await).await.unwrap();
-    assert_eq!(size, 0, "what held nothing but dead rows is cut off");
 }
 
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize, AvroSchema)]
@@ -217,10 +230,9 @@ impl Event for Counted {
 }
 
 /// Four write events while two processes relay: each is published, once, and those of one thing in the order of its changes.
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn two_relays_publish_each_event_once_and_in_order() {
+async fn two_relays_publish_each_event_once_and_in_order(server: Server) {
     let (clock, things, changes) = (Clock::real(), 4_i64, 60_i64);
-    let db = fresh("relays").await;
+    let db = server.fresh("relays").await;
     db.migrate(&[event::migrations("test"), migrations()].concat()).await.unwrap();
     let (bus, registry) = (Bus::in_memory(clock, no_faults()), Registry::in_memory());
     bus.create_topic(Counted::TOPIC, TopicSettings::default()).await.unwrap();
@@ -228,7 +240,7 @@ async fn two_relays_publish_each_event_once_and_in_order() {
     outbox.register::<Counted>().unwrap();
     let writers: Vec<_> = (0..things)
         .map(|thing| {
-            let (db, outbox) = (open(&options("relays")), outbox.clone());
+            let (db, outbox) = (server.again("relays"), outbox.clone());
             tokio::spawn(async move {
                 insert(&db, thing).await.unwrap();
                 for number in 0..changes {
@@ -247,7 +259,7 @@ async fn two_relays_publish_each_event_once_and_in_order() {
     let relays: Vec<_> = (0..2)
         .map(|_| {
             // As in a process of its own: with a pool and leases of its own.
-            let relay = Relay::new("test", open(&options("relays")), bus.clone(), clock, Leases::default());
+            let relay = Relay::new("test", server.again("relays"), bus.clone(), clock, Leases::default());
             let written = written.clone();
             tokio::spawn(async move {
                 let (mut steps, mut turned_away) = (0, 0);
@@ -283,14 +295,13 @@ async fn two_relays_publish_each_event_once_and_in_order() {
 }
 
 /// The same request from eight at once, of several processes: one does the work, all get its answer.
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn the_same_request_has_one_effect_and_one_answer() {
+async fn the_same_request_has_one_effect_and_one_answer(server: Server) {
     use platform::{http::Answer, problem::Problem};
-    let db = fresh("idempotency").await;
+    let db = server.fresh("idempotency").await;
     db.migrate(&[vec![idempotency::migration("test")], migrations()].concat()).await.unwrap();
     let all: Vec<_> = (0..8_i64)
         .map(|caller| {
-            let (db, answers) = (open(&options("idempotency")), Idempotency::new("test", Clock::real()));
+            let (db, answers) = (server.again("idempotency"), Idempotency::new("test", Clock::real()));
             tokio::spawn(async move {
                 let key = Key::new("POST /notes", "k", [7; 32]);
                 db.write(async move |tx: &mut Tx<'_>| {
@@ -312,9 +323,8 @@ async fn the_same_request_has_one_effect_and_one_answer() {
     assert_eq!((bodies.len(), count(&db).await), (1, 1));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_lease_is_of_one_process_until_it_ends() {
-    let (one, other) = (fresh("lease").await, open(&options("lease")));
+async fn a_lease_is_of_one_process_until_it_ends(server: Server) {
+    let (one, other) = (server.fresh("lease").await, server.again("lease"));
     let held = one.lease("sweep").await.unwrap().unwrap();
     assert!(other.lease("sweep").await.unwrap().is_none());
     other.lease("another").await.unwrap().unwrap().end().await;
@@ -333,19 +343,18 @@ async fn a_lease_is_of_one_process_until_it_ends() {
 }
 
 /// Through a proxy that the test can make silent or close.
-async fn behind_a_proxy(schema: &str, patience: Duration) -> (Proxy, Db) {
-    fresh(schema).await.migrate(&migrations()).await.unwrap();
-    let mut options = options(schema);
+async fn behind_a_proxy(server: Server, schema: &str, patience: Duration) -> (Proxy, Db) {
+    server.fresh(schema).await.migrate(&migrations()).await.unwrap();
+    let mut options = server.options(schema);
     let proxy = Proxy::to(options.url.expose()).await;
     options.url = Secret::new(proxy.url()).unwrap();
     options.patience = patience;
     options.connections = 3;
-    (proxy, open(&options))
+    (proxy, server.db(&options))
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn an_engine_that_is_away_is_an_error_in_bounded_time_and_then_works_again() {
-    let (proxy, db) = behind_a_proxy("away", Duration::from_millis(800)).await;
+async fn an_engine_that_is_away_is_an_error_in_bounded_time_and_then_works_again(server: Server) {
+    let (proxy, db) = behind_a_proxy(server, "away", Duration::from_millis(800)).await;
     insert(&db, 1).await.unwrap();
     proxy.refuse();
     let took = wall(async {
@@ -361,9 +370,8 @@ async fn an_engine_that_is_away_is_an_error_in_bounded_time_and_then_works_again
     assert_eq!(count(&db).await, 2);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn an_engine_that_is_silent_is_an_error_in_bounded_time_and_then_works_again() {
-    let (proxy, db) = behind_a_proxy("silent", Duration::from_millis(500)).await;
+async fn an_engine_that_is_silent_is_an_error_in_bounded_time_and_then_works_again(server: Server) {
+    let (proxy, db) = behind_a_proxy(server, "silent", Duration::from_millis(500)).await;
     insert(&db, 1).await.unwrap();
     proxy.hold();
     // More at once than there are connections: those who wait for one are told in time, too.
@@ -388,11 +396,10 @@ async fn an_engine_that_is_silent_is_an_error_in_bounded_time_and_then_works_aga
     assert_eq!(ids, [1, 2]);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_statement_that_takes_too_long_is_given_up() {
-    let (_proxy, db) = behind_a_proxy("too_long", Duration::from_millis(400)).await;
+async fn a_statement_that_takes_too_long_is_given_up(server: Server) {
+    let (_proxy, db) = behind_a_proxy(server, "too_long", Duration::from_millis(400)).await;
     let took = wall(async {
-        let refused = db.read(async |tx: &mut Tx<'_>| tx.fetch_optional::<i64>("SELECT 1 FROM pg_sleep(30)", vec![]).await).await;
+        let refused = db.read(async |tx: &mut Tx<'_>| tx.fetch_optional::<i64>(&(server.pause)("30"), vec![]).await).await;
         assert!(refused.as_ref().is_err_and(DbError::is_transient), "{refused:?}");
     })
     .await;
@@ -400,21 +407,21 @@ async fn a_statement_that_takes_too_long_is_given_up() {
     insert(&db, 1).await.unwrap();
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_password_is_shown() {
-    let url = postgresql_url();
+async fn no_password_is_shown(server: Server) {
+    let url = (server.url)();
+    let scheme = url.split(':').next().unwrap_or_default();
     let password = url.split(['/', ':', '@']).nth(4).unwrap_or_default().to_owned();
     assert!(password.len() > 8);
-    let mut wrong = options("secrets");
+    let mut wrong = server.options("secrets");
     let shown = |db: &Db, error: &DbError| format!("{db:?} {error:?} {error}");
     // Another password, of which the right one is a part.
     wrong.url = Secret::new(url.replace(&password, &format!("{password}x"))).unwrap();
-    let db = open(&wrong);
+    let db = server.db(&wrong);
     let refused = insert(&db, 1).await.unwrap_err();
     assert!(refused.is_transient(), "{refused:?}");
     let text = format!("{} {wrong:?}", shown(&db, &refused));
     assert!(!text.contains(&password), "{text}");
-    wrong.url = Secret::new(format!("postgresql://crashcart:{password}@nowhere:port/x")).unwrap();
-    let refused = Db::postgresql("test", &wrong, Chance::seeded(1), no_faults()).unwrap_err();
+    wrong.url = Secret::new(format!("{scheme}://crashcart:{password}@nowhere:port/x")).unwrap();
+    let refused = (server.open)("test", &wrong, Chance::seeded(1), no_faults()).unwrap_err();
     assert!(!format!("{refused:?} {refused}").contains(&password), "{refused:?}");
 }

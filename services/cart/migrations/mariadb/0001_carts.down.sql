@@ -1,0 +1,3 @@
+DROP TABLE IF EXISTS cart_events;
+DROP TABLE IF EXISTS cart_items;
+DROP TABLE IF EXISTS carts;
