@@ -240,6 +240,13 @@ impl Env {
         self.engines.limiter(self.world_clock, &format!("{}:{name}", self.service), bucket, keys_max)
     }
 
+    /// The service's database of documents, where those are in CouchDB.
+    #[cfg(feature = "engines")]
+    #[must_use]
+    pub fn couchdb(&self) -> Option<crate::engine::couchdb::Database> {
+        self.engines.couchdb().map(|server| server.database(self.service, self.chance, self.faults.clone()))
+    }
+
     #[must_use]
     pub fn client(&self, target: &'static str) -> Client {
         Client::new(self.calls.clone(), self.service, target, self.clock, self.chance, self.contexts.clone())

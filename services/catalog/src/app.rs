@@ -30,7 +30,7 @@ use crate::{
     domain::Document,
     error::CatalogError,
     search,
-    store::{Documents, Embedded, Rev, StoreError, Stored, feed, index, skus, taxonomy},
+    store::{Documents, Rev, StoreError, Stored, feed, index, skus, taxonomy},
 };
 
 /// How many words a search may have.
@@ -126,7 +126,7 @@ impl App {
         Ok(Self {
             db: env.db(),
             clock: env.clock,
-            documents: Documents::Embedded(Embedded::new(env.db(), env.clock, env.chance)),
+            documents: Documents::of(env)?,
             config,
             leases: env.leases.clone(),
             outbox,

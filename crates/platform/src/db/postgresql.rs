@@ -7,12 +7,11 @@
 //!   connection, so that nobody gets one of which it is not known what is still to come from it.
 //! - **Work that is not `Send`.** Work borrows its transaction in ways that no bound can name, so its future stays on the thread that made it:
 //!   that thread is lent to it (`block_in_place`), and the runtime goes on with another. There are never more of those than connections.
-//!   A runtime of one thread has no other: there everything waits ([`beside`]).
+//!   A runtime of one thread has no other: there everything waits ([`Beside`]).
 //!
 //! Left out: a check of a connection before it is used (one that has died is noticed at its BEGIN, where nothing is lost by a second try), and
 //! closing what is idle.
 
-mod beside;
 mod text;
 mod wire;
 
@@ -41,12 +40,13 @@ use tokio::{
 };
 
 pub(super) use self::wire::{cell_of, index_of};
-use self::{beside::Beside, text::Texts};
+use self::text::Texts;
 use super::{Counters, DbError, Session as Of, Tx, Value, head};
 use crate::{
     auth::Secret,
     chance::{Chance, Stream},
     clock::Clock,
+    engine::beside::Beside,
 };
 
 const WRITE: &str = "BEGIN ISOLATION LEVEL SERIALIZABLE";

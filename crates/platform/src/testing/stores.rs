@@ -30,29 +30,50 @@ pub fn no_faults() -> Faults {
     Faults::new(Clock::real(), Chance::seeded(1))
 }
 
-/// The settings with which the tests of a service are played on an engine as they are: on PostgreSQL with `CRASHCART_TEST_SQL=postgresql`,
-/// which is where `CRASHCART_ENGINES` says. Each stage has schemas of its own.
+/// The settings with which the tests of a service are played on engines as they are: its tables in PostgreSQL with
+/// `CRASHCART_TEST_SQL=postgresql`, its documents in CouchDB with `CRASHCART_TEST_DOCUMENTS=couchdb`. Where those are `CRASHCART_ENGINES` says.
+/// Each stage has schemas and databases of its own.
 #[cfg(feature = "engines")]
 #[must_use]
+pub fn chosen(settings: crate::settings::Settings) -> crate::settings::Settings {
+    static STAGES: AtomicU64 = AtomicU64::new(0);
+    let stage = format!("stage_{}_{}_", std::process::id(), STAGES.fetch_add(1, Ordering::Relaxed));
+    let url = |engine: &str| {
+        let path = variable("CRASHCART_ENGINES").unwrap_or_else(|| panic!("CRASHCART_ENGINES does not say where the engines are"));
+        let engines: toml::Table = std::fs::read_to_string(path).unwrap().parse().unwrap();
+        engines["engines"][engine]["url"].as_str().unwrap().to_owned()
+    };
+    let mut changes = Vec::new();
+    if is_chosen("CRASHCART_TEST_SQL", "postgresql") {
+        // No power is cut in a simulated world that the server would feel, so no commit waits for its disk.
+        let url = url("postgresql");
+        let url = format!("{url}{}options=-c%20synchronous_commit%3Doff", if url.contains('?') { '&' } else { '?' });
+        changes.extend([("stores.sql", "postgresql".into()), ("engines.postgresql.url", url)]);
+        changes.push(("engines.postgresql.schema_prefix", stage.clone()));
+    }
+    if is_chosen("CRASHCART_TEST_DOCUMENTS", "couchdb") {
+        changes.extend([("stores.documents", "couchdb".into()), ("engines.couchdb.url", url("couchdb"))]);
+        changes.extend([("engines.couchdb.timeout_ms", "20000".into()), ("engines.couchdb.prefix", stage)]);
+    }
+    changes.into_iter().fold(settings, |settings, (path, value)| settings.with(path, value).unwrap())
+}
+
+#[cfg(feature = "engines")]
+fn is_chosen(name: &str, engine: &str) -> bool {
+    match variable(name) {
+        Some(chosen) if chosen == engine => true,
+        Some(other) => panic!("{name} is `{other}`; it can be {engine}"),
+        None => false,
+    }
+}
+
+#[cfg(feature = "engines")]
 #[expect(
     clippy::disallowed_methods,
     reason = "the tests of a service know nothing of engines, so the variables of the machine must say it"
 )]
-pub fn chosen(settings: crate::settings::Settings) -> crate::settings::Settings {
-    static STAGES: AtomicU64 = AtomicU64::new(0);
-    match std::env::var("CRASHCART_TEST_SQL").as_deref() {
-        Ok("postgresql") => {}
-        Ok(other) => panic!("CRASHCART_TEST_SQL is `{other}`; it can be postgresql"),
-        Err(_) => return settings,
-    }
-    let path = std::env::var("CRASHCART_ENGINES").unwrap_or_else(|_| panic!("CRASHCART_ENGINES does not say where the engines are"));
-    let engines: toml::Table = std::fs::read_to_string(path).unwrap().parse().unwrap();
-    let url = engines["engines"]["postgresql"]["url"].as_str().unwrap();
-    // No power is cut in a simulated world that the server would feel, so no commit waits for its disk.
-    let url = format!("{url}{}options=-c%20synchronous_commit%3Doff", if url.contains('?') { '&' } else { '?' });
-    let prefix = format!("stage_{}_{}_", std::process::id(), STAGES.fetch_add(1, Ordering::Relaxed));
-    let changes = [("stores.sql", "postgresql"), ("engines.postgresql.url", &url), ("engines.postgresql.schema_prefix", &prefix)];
-    changes.into_iter().fold(settings, |settings, (path, value)| settings.with(path, value).unwrap())
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
 }
 
 /// Two tables, one after the other.
