@@ -148,7 +148,9 @@ impl Documents {
         }
         #[cfg(not(feature = "engines"))]
         if env.settings.stores()?.documents == platform::settings::Papers::Couchdb {
-            return Err(BuildError::Other("`stores.documents` is \"couchdb\", which catalog was not built for: use its feature `engines`".into()));
+            return Err(BuildError::Other(
+                "`stores.documents` is \"couchdb\", which catalog was not built for: use its feature `engines`".into(),
+            ));
         }
         Ok(Self::Embedded(Embedded::new(env.db(), env.clock, env.chance)))
     }

@@ -39,8 +39,8 @@ use tokio::{
     sync::{Semaphore, SemaphorePermit},
 };
 
-pub(super) use self::wire::{cell_of, index_of};
 use self::text::Texts;
+pub(super) use self::wire::{cell_of, index_of};
 use super::{Counters, DbError, Session as Of, Tx, Value, head};
 use crate::{
     auth::Secret,

@@ -107,7 +107,11 @@ struct Answer {
 }
 
 impl Server {
-    pub(super) fn new(settings: &CouchdbSettings, world: Clock) -> Result<Self, EngineError> {
+    /// The server that the settings name, for a world that goes by this clock.
+    ///
+    /// # Errors
+    /// [`EngineError`] for an address or a file that cannot be used.
+    pub fn new(settings: &CouchdbSettings, world: Clock) -> Result<Self, EngineError> {
         const KEY: &str = "engines.couchdb.url";
         let unset = EngineError::Unset { setting: "stores.documents", engine: "couchdb", key: KEY };
         let text = settings.url.as_ref().ok_or(unset)?;
@@ -139,7 +143,8 @@ impl Server {
     }
 
     /// The database of a service. Nothing is asked yet.
-    pub(crate) fn database(&self, service: &'static str, chance: Chance, faults: Faults) -> Database {
+    #[must_use]
+    pub fn database(&self, service: &'static str, chance: Chance, faults: Faults) -> Database {
         let name = format!("{}{service}", self.0.prefix);
         // Of this machine's time and chance, also in a simulated world: two databases must never have the same.
         let ids = Ids::new(self.0.clock, chance, "couchdb", 0);
@@ -161,6 +166,14 @@ impl Server {
         match &self.0.beside {
             Some(beside) => beside.wait(work),
             None => work.await,
+        }
+    }
+
+    /// In a simulated world others go on before a request and before its answer is heard, as around the embedded stores: a simulated crash
+    /// comes between.
+    async fn let_others(&self) {
+        if self.0.beside.is_some() {
+            tokio::task::yield_now().await;
         }
     }
 
@@ -396,7 +409,7 @@ impl Database {
         }
     }
 
-    /// Takes the database away with all that is in it.
+    /// Takes the database away with all that is in it. In a simulated world it has done so when it is polled once.
     pub async fn drop_it(&self) -> Result<(), CouchError> {
         let answer = self.server.ask(Method::DELETE, &[&self.name], &[], None).await?;
         *self.known() = None;
@@ -436,7 +449,9 @@ impl Database {
     async fn ask(&self, method: Method, path: &[&str], query: &[(&str, &str)], body: Option<&Json>) -> Result<Answer, CouchError> {
         self.prepare().await?;
         let path: Vec<&str> = std::iter::once(&*self.name).chain(path.iter().copied()).collect();
+        self.server.let_others().await;
         let answer = self.server.ask(method, &path, query, body).await?;
+        self.server.let_others().await;
         if answer.status == StatusCode::NOT_FOUND && !is_missing(&answer.body) {
             // Somebody took it away. What was in it is not there; the next look makes a new one, with another identity.
             *self.known() = None;

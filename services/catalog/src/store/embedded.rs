@@ -202,7 +202,10 @@ mod tests {
         Documents::Embedded(store(1).await)
     }
 
-    crate::document_suite!(#[tokio::test(start_paused = true)] fresh);
+    crate::document_suite!(
+        #[tokio::test(start_paused = true)]
+        fresh
+    );
 
     #[tokio::test(start_paused = true)]
     async fn equal_writes_have_equal_revisions() {

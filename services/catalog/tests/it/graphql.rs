@@ -163,7 +163,10 @@ async fn a_store_that_fails_is_an_error_without_its_innards() {
     let stage = stage().await;
     shop(&stage).await;
     stage.world.db("catalog").expect("a store").run_script("DROP TABLE product_skus").await.expect("broken");
-    assert_eq!(error(&stage, "{ product(sku: \"P00\") { sku } }").await, ("Something went wrong on our side".to_owned(), "internal".to_owned()));
+    assert_eq!(
+        error(&stage, "{ product(sku: \"P00\") { sku } }").await,
+        ("Something went wrong on our side".to_owned(), "internal".to_owned())
+    );
 }
 
 #[tokio::test(start_paused = true)]
