@@ -53,7 +53,7 @@ pub fn chosen(settings: crate::settings::Settings) -> crate::settings::Settings 
     }
     if is_chosen("CRASHCART_TEST_DOCUMENTS", "couchdb") {
         changes.extend([("stores.documents", "couchdb".into()), ("engines.couchdb.url", url("couchdb"))]);
-        changes.extend([("engines.couchdb.timeout_ms", "20000".into()), ("engines.couchdb.prefix", stage)]);
+        changes.push(("engines.couchdb.prefix", stage));
     }
     changes.into_iter().fold(settings, |settings, (path, value)| settings.with(path, value).unwrap())
 }

@@ -176,6 +176,7 @@ async fn a_write_whose_answer_is_lost_is_told_as_it_was_and_never_done_twice() {
     let through = on(&CouchdbSettings { url: Some(Secret::new(proxy.url()).unwrap()), retries: 10, ..settings });
     through.prepare().await.unwrap();
     let body = |n: u32| json!({"n": n});
+    let write = async |over: Option<&Rev>, n: u32| through.put(id(1), over, &body(n)).await;
 
     // A new one, and one over another; each is sent again and again, and was done the first time.
     proxy.mute_after(0);
@@ -183,7 +184,7 @@ async fn a_write_whose_answer_is_lost_is_told_as_it_was_and_never_done_twice() {
         until_at(&direct, id(1), 1).await;
         proxy.forward();
     };
-    let (first, ()) = futures::join!(through.put(id(1), None, &body(1)), heard);
+    let (first, ()) = futures::join!(write(None, 1), heard);
     let first = first.unwrap();
     assert_eq!(first.generation(), 1);
     proxy.mute_after(0);
@@ -191,7 +192,7 @@ async fn a_write_whose_answer_is_lost_is_told_as_it_was_and_never_done_twice() {
         until_at(&direct, id(1), 2).await;
         proxy.forward();
     };
-    let (second, ()) = futures::join!(through.put(id(1), Some(&first), &body(2)), heard);
+    let (second, ()) = futures::join!(write(Some(&first), 2), heard);
     let second = second.unwrap();
     assert_eq!((second.generation(), direct.get(id(1)).await.unwrap().unwrap().rev), (2, second.clone()));
 
@@ -203,7 +204,7 @@ async fn a_write_whose_answer_is_lost_is_told_as_it_was_and_never_done_twice() {
         proxy.forward();
         (third, fourth)
     };
-    let (written, (third, fourth)) = futures::join!(through.put(id(1), Some(&second), &body(3)), heard);
+    let (written, (third, fourth)) = futures::join!(write(Some(&second), 3), heard);
     assert_eq!(written.unwrap(), third);
 
     // Somebody else was faster, with the very same words: that is a conflict.
@@ -213,7 +214,7 @@ async fn a_write_whose_answer_is_lost_is_told_as_it_was_and_never_done_twice() {
         Clock::real().sleep(Duration::from_millis(150)).await;
         proxy.forward();
     };
-    let (refused, ()) = futures::join!(through.put(id(1), Some(&fourth), &body(5)), heard);
+    let (refused, ()) = futures::join!(write(Some(&fourth), 5), heard);
     assert!(matches!(&refused, Err(StoreError::Conflict { current: Some(current) }) if *current == fifth), "{refused:?}");
 
     // A tombstone. What stands there is looked at before, and that is answered.
@@ -235,7 +236,11 @@ async fn a_write_whose_answer_is_lost_is_told_as_it_was_and_never_done_twice() {
 fn world(folder: &Path, prefix: &str, url: &str, more: &[(&str, &str)]) -> World {
     let changes =
         [("stores.documents", "couchdb"), ("engines.couchdb.url", url), ("engines.couchdb.prefix", prefix), ("catalog.feed_batch", "3")];
-    let changed: Settings = changes.iter().chain(more).fold(settings(), |settings, (path, value)| settings.with(path, *value).unwrap());
+    let set = |settings: Settings, (path, value): &(&str, &str)| match value.parse::<i64>() {
+        Ok(number) => settings.with(path, number).unwrap(),
+        Err(_) => settings.with(path, *value).unwrap(),
+    };
+    let changed = changes.iter().chain(more).fold(settings(), set);
     World::real(changed, folder, Traces::off()).unwrap()
 }
 
