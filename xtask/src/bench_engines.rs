@@ -26,6 +26,7 @@ limiter = "redis"
 blobs = "s3"
 schemas = "registry"
 bus = "kafka"
+documents = "couchdb"
 
 [stores.sql]
 customer = "postgresql"
@@ -34,7 +35,7 @@ payment = "postgresql"
 cart = "mariadb"
 order = "mariadb"
 "#;
-const ENGINES: &str = "redis,postgresql,mariadb,kafka,schema-registry,minio";
+const ENGINES: &str = "redis,postgresql,mariadb,kafka,schema-registry,couchdb,minio";
 
 /// Prints a Markdown table on stdout.
 #[expect(clippy::print_stdout, reason = "its result")]

@@ -5,6 +5,10 @@
 //! Built with the feature `engines` only; without it this file refuses what only an engine can do.
 
 #[cfg(feature = "engines")]
+pub(crate) mod beside;
+#[cfg(feature = "engines")]
+pub mod couchdb;
+#[cfg(feature = "engines")]
 mod redis;
 
 use std::path::PathBuf;
@@ -23,7 +27,7 @@ use crate::{
     fault::Faults,
     limiter::{Bucket, Limiter},
     schema::Registry,
-    settings::{EngineSettings, Events, KafkaSettings, Objects, RegistrySettings, Schemas, Settings, SettingsError, Shelf, Tables},
+    settings::{EngineSettings, Events, KafkaSettings, Objects, Papers, RegistrySettings, Schemas, Settings, SettingsError, Shelf, Tables},
 };
 
 /// Why an engine cannot stand behind a store.
@@ -56,10 +60,12 @@ pub struct Engines {
     s3: Option<Blobs>,
     schemas: Option<Registry>,
     bus: Option<Bus>,
+    #[cfg(feature = "engines")]
+    couchdb: Option<couchdb::Server>,
 }
 
 impl Engines {
-    /// None at all, as in a simulated world.
+    /// None at all.
     #[must_use]
     pub fn none() -> Self {
         Self::default()
@@ -92,6 +98,17 @@ impl Engines {
         if stores.bus == Events::Kafka {
             wanted.bus = Some(kafka(&engines.kafka, faults)?);
         }
+        wanted.connect_couchdb(settings, clock)?;
+        Ok(wanted)
+    }
+
+    /// Those that a simulated world has too, if `[stores]` asks for them. What its own floors stand for it keeps to itself.
+    ///
+    /// # Errors
+    /// [`EngineError`], as [`Engines::of`].
+    pub(crate) fn simulated(settings: &Settings, clock: Clock) -> Result<Self, EngineError> {
+        let mut wanted = Self::none();
+        wanted.connect_couchdb(settings, clock)?;
         Ok(wanted)
     }
 
@@ -116,6 +133,28 @@ impl Engines {
     #[cfg(not(feature = "engines"))]
     fn connect_redis(&mut self, setting: &'static str, _: &crate::settings::RedisSettings) -> Result<(), EngineError> {
         Err(EngineError::NotBuilt { setting, engine: "redis", floor: "memory" })
+    }
+
+    #[cfg(feature = "engines")]
+    fn connect_couchdb(&mut self, settings: &Settings, clock: Clock) -> Result<(), EngineError> {
+        if settings.stores()?.documents == Papers::Couchdb {
+            self.couchdb = Some(couchdb::Server::new(&settings.engines()?.couchdb, clock)?);
+        }
+        Ok(())
+    }
+
+    #[cfg(not(feature = "engines"))]
+    fn connect_couchdb(&mut self, settings: &Settings, _: Clock) -> Result<(), EngineError> {
+        if settings.stores()?.documents == Papers::Couchdb {
+            return Err(EngineError::NotBuilt { setting: "stores.documents", engine: "couchdb", floor: "sql" });
+        }
+        Ok(())
+    }
+
+    /// Where documents are, if they are in CouchDB.
+    #[cfg(feature = "engines")]
+    pub(crate) fn couchdb(&self) -> Option<&couchdb::Server> {
+        self.couchdb.as_ref()
     }
 
     /// The cache, in Redis or here.
@@ -160,6 +199,11 @@ impl Engines {
         #[cfg(feature = "engines")]
         if let Some(redis) = &self.redis {
             said.push(("redis", redis.ping().await.err().map(|error| error.to_string())));
+        }
+        #[cfg(feature = "engines")]
+        if let Some(couchdb) = &self.couchdb {
+            let told = couchdb.check(std::time::Duration::from_secs(1)).await;
+            said.push(("couchdb", told.err().map(|error| error.to_string())));
         }
         if let Some(blobs) = &self.s3 {
             let answer = Clock::real().timeout(std::time::Duration::from_secs(1), blobs.check()).await;
@@ -274,6 +318,7 @@ mod tests {
             ("stores.sql.customer", "postgresql"),
             ("stores.sql.order", "mariadb"),
             ("stores.schemas", "registry"),
+            ("stores.documents", "couchdb"),
         ] {
             let settings = Settings::load(DEFAULTS, None, std::iter::empty()).unwrap().with(setting, engine).unwrap();
             let refused = Engines::check(&settings).unwrap_err().to_string();

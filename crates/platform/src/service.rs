@@ -244,6 +244,13 @@ impl Env {
         self.engines.limiter(self.world_clock, &format!("{}:{name}", self.service), bucket, keys_max)
     }
 
+    /// The service's database of documents, where those are in CouchDB.
+    #[cfg(feature = "engines")]
+    #[must_use]
+    pub fn couchdb(&self) -> Option<crate::engine::couchdb::Database> {
+        self.engines.couchdb().map(|server| server.database(self.service, self.chance, self.faults.clone()))
+    }
+
     /// A way to another service, which stands in this one's [`Manifest::calls`].
     #[must_use]
     pub fn client(&self, target: &'static str) -> Client {

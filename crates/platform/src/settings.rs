@@ -27,8 +27,8 @@ use toml::{Table, Value};
 
 pub use self::{
     engines::{
-        EngineSettings, Events, KafkaSettings, MariadbSettings, Objects, PostgresqlSettings, RedisSettings, RegistrySettings, S3Settings,
-        Schemas, Shelf, StoreSettings, Tables,
+        CouchdbSettings, EngineSettings, Events, KafkaSettings, MariadbSettings, Objects, Papers, PostgresqlSettings, RedisSettings,
+        RegistrySettings, S3Settings, Schemas, Shelf, StoreSettings, Tables,
     },
     environment::environment,
     error::{Problem, SettingsError},

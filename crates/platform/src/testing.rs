@@ -193,6 +193,13 @@ impl Stage {
 
 impl Drop for Stage {
     fn drop(&mut self) {
+        // Asked without waiting for the world's time, as whatever goes to an engine from a simulated world.
+        #[cfg(feature = "engines")]
+        for database in self.world.names().into_iter().filter_map(|service| self.world.couchdb(service)) {
+            if let Some(Err(error)) = futures::FutureExt::now_or_never(database.drop_it()) {
+                tracing::warn!(error = &error as &dyn std::error::Error, "the documents of a test stay");
+            }
+        }
         self.world.end();
     }
 }

@@ -156,7 +156,7 @@ impl World {
             bus,
             Registry::in_memory(),
             blobs,
-            Engines::none(),
+            Engines::simulated(&settings, clock).map_err(|error| of_platform(BuildError::Other(error.to_string())))?,
             secret,
             settings,
             platform,
@@ -290,6 +290,13 @@ impl World {
     #[must_use]
     pub fn db(&self, service: &str) -> Option<Db> {
         self.services().get(service).map(|standing| standing.db.clone())
+    }
+
+    /// The same of a service's documents, where those are in CouchDB.
+    #[cfg(feature = "engines")]
+    #[must_use]
+    pub fn couchdb(&self, service: &'static str) -> Option<crate::engine::couchdb::Database> {
+        self.0.engines.couchdb().map(|server| server.database(service, self.0.chance, self.0.faults.clone()))
     }
 
     /// The names of the services that stand in this world, in order.

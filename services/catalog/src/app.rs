@@ -30,7 +30,7 @@ use crate::{
     domain::Document,
     error::CatalogError,
     search,
-    store::{Documents, Embedded, Rev, StoreError, Stored, feed, index, skus, taxonomy},
+    store::{Documents, Rev, StoreError, Stored, feed, index, skus, taxonomy},
 };
 
 /// How many words a search may have.
@@ -126,7 +126,7 @@ impl App {
         Ok(Self {
             db: env.db(),
             clock: env.clock,
-            documents: Documents::Embedded(Embedded::new(env.db(), env.clock, env.chance)),
+            documents: Documents::of(env)?,
             config,
             leases: env.leases.clone(),
             outbox,
@@ -155,15 +155,14 @@ impl App {
         made
     }
 
-    async fn make(&self, id: ProductId, document: Document, key: Option<Key>) -> Result<Answer, CatalogError> {
+    async fn make(&self, mut id: ProductId, document: Document, key: Option<Key>) -> Result<Answer, CatalogError> {
         self.require_category(document.category_id).await?;
-        let stored = match self.claim(id, &document, key.as_ref().map(Key::token)).await? {
-            Some(made_before) => made_before,
-            None => {
-                let body = to_json(&document)?;
-                let rev = self.documents.put(id, None, &body).await?;
-                self.metrics.writes.with(&[("change", "created")]).inc();
-                Stored { id, rev, body }
+        let mut is_begun = false;
+        let stored = loop {
+            match self.claim(id, &document, key.as_ref().map(Key::token)).await? {
+                Claimed::Before(stored) => break stored,
+                Claimed::Begun(holder) => (id, is_begun) = (holder, true),
+                Claimed::Now => break self.write_new(id, &document, is_begun).await?,
             }
         };
         let (idempotency, product) = (self.idempotency.clone(), view(stored.clone())?);
@@ -175,6 +174,19 @@ impl App {
                 Ok(answer.clone())
             })
             .await
+    }
+
+    /// Writes the document of a new product. What this request `is_begun` with may have arrived only now: then that is it.
+    async fn write_new(&self, id: ProductId, document: &Document, is_begun: bool) -> Result<Stored, CatalogError> {
+        let body = to_json(document)?;
+        match self.documents.put(id, None, &body).await {
+            Ok(rev) => {
+                self.metrics.writes.with(&[("change", "created")]).inc();
+                Ok(Stored { id, rev, body })
+            }
+            Err(StoreError::Conflict { .. }) if is_begun => self.documents.get(id).await?.ok_or(CatalogError::UnknownProduct(id)),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Puts a product in the place of the revision that the caller has seen.
@@ -281,27 +293,31 @@ impl App {
         }
     }
 
-    /// Claims every SKU of a product, all or none. Gives back the product that the request of this key has made before, if it has.
-    async fn claim(&self, id: ProductId, document: &Document, key: Option<&str>) -> Result<Option<Stored>, CatalogError> {
+    /// Claims every SKU of a product, all or none, unless the request of this key has made it before, or begun to.
+    async fn claim(&self, id: ProductId, document: &Document, key: Option<&str>) -> Result<Claimed, CatalogError> {
         let mut lapsed: Vec<skus::Claim> = Vec::new();
         loop {
             let claimant = skus::Claimant { product: id, request_key: key.map(str::to_owned), now: self.clock.now() };
             let (wanted, known) = (document.skus().cloned().collect::<Vec<_>>(), lapsed.clone());
             let claimed = self.db.write(async move |tx: &mut Tx<'_>| claim_all(tx, &wanted, &claimant, &known).await).await;
             let in_the_way = match claimed {
-                Ok(()) => return Ok(None),
+                Ok(()) => return Ok(Claimed::Now),
                 Err(Unclaimed::Store(error)) => return Err(error.into()),
                 Err(Unclaimed::Claimed(claims)) => claims,
             };
             for claim in in_the_way {
                 let holder = self.documents.get(claim.holder).await?;
+                // Its write may be on its way still, and must not make a second product when it arrives.
+                if holder.is_none() && claim.sku == document.sku && claim.is_of(key) && self.documents.are_shared() {
+                    return Ok(Claimed::Begun(claim.holder));
+                }
                 let held = holder.and_then(|stored| Some((Document::read(&stored.body).ok()?, stored)));
                 match held {
                     Some((other, stored)) if other.skus().any(|sku| *sku == claim.sku) => {
                         // This very request, sent again when its answer was lost.
                         let is_recent = other.created_at.plus(idempotency::KEPT) > self.clock.now();
                         if key.is_some() && other.request_key.as_deref() == key && other.sku == document.sku && is_recent {
-                            return Ok(Some(stored));
+                            return Ok(Claimed::Before(stored));
                         }
                         return Err(taken(document, claim));
                     }
@@ -311,6 +327,15 @@ impl App {
             }
         }
     }
+}
+
+/// What became of claiming the SKUs of a product.
+enum Claimed {
+    Now,
+    /// The same request has made this product.
+    Before(Stored),
+    /// The same request has claimed them for a product of this id, and it is not known to have come further.
+    Begun(ProductId),
 }
 
 /// Why SKUs were not claimed.

@@ -8,6 +8,11 @@ use serde::Serialize;
 use serde_json::Value as Json;
 use types::{MediaId, ProductId, Timestamp};
 
+use crate::store::{Change, Documents, StoreError};
+
+/// How many documents are read at a time.
+const PART: u32 = 500;
+
 /// A product as its document stands.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -90,14 +95,45 @@ impl FromRow for MediaFact {
     }
 }
 
-pub fn collections(db: &Db) -> Vec<Collection> {
+/// Products where they are. A place in the feed of a store elsewhere is no number, so there each is numbered as it comes, anew in each export.
+fn products(db: &Db, documents: &Documents) -> Collection {
+    if documents.are_shared() {
+        let documents = documents.clone();
+        return Collection::new("products", db, move |since, limit| Box::pin(from_feed(documents.clone(), since, limit)));
+    }
+    Collection::of_rows::<ProductFact>(
+        "products",
+        db,
+        "SELECT c.seq, d.updated_at, d.id, d.rev, d.body FROM document_changes c JOIN documents d ON d.id = c.id
+         WHERE c.seq > ? AND c.deleted = 0 ORDER BY c.seq LIMIT ?",
+    )
+}
+
+async fn from_feed(documents: Documents, since: i64, limit: u32) -> Result<Vec<ProductFact>, DbError> {
+    let (mut facts, mut place, mut seq) = (Vec::new(), None, 0);
+    loop {
+        let part = documents.changes(place.as_ref(), PART).await.map_err(|error| match error {
+            StoreError::Store(error) => error,
+            conflict @ StoreError::Conflict { .. } => DbError::Unavailable(conflict.to_string()),
+        })?;
+        if part.entries.is_empty() {
+            return Ok(facts);
+        }
+        for Change { id, rev, body } in part.entries {
+            let Some(mut body) = body else { continue };
+            seq += 1;
+            if seq > since && facts.len() < limit as usize {
+                let at = serde_json::from_value(body["updatedAt"].take()).unwrap_or(Timestamp::from_micros(0));
+                facts.push(ProductFact { seq, at, kind: "product", id, sku: body["sku"].take(), rev: rev.to_string() });
+            }
+        }
+        place = Some(part.last);
+    }
+}
+
+pub fn collections(db: &Db, documents: &Documents) -> Vec<Collection> {
     let mut all = vec![
-        Collection::of_rows::<ProductFact>(
-            "products",
-            db,
-            "SELECT c.seq, d.updated_at, d.id, d.rev, d.body FROM document_changes c JOIN documents d ON d.id = c.id
-             WHERE c.seq > ? AND c.deleted = 0 ORDER BY c.seq LIMIT ?",
-        ),
+        products(db, documents),
         Collection::of_rows::<QuarantineFact>(
             "quarantine",
             db,

@@ -44,11 +44,12 @@ fn all_migrations() -> Vec<Migration> {
 async fn build(env: Env) -> Result<Service, BuildError> {
     let config = Live::new(env.config::<config::Config>()?);
     let app = app::App::new(&env, config.clone())?;
+    app.documents.prepare().await?;
     Ok(Service {
         router: http::router(app.clone()),
         consumers: Vec::new(),
-        background: tasks::all(&app),
-        audit: audit::collections(&env.db()),
+        background: tasks::all(&app, &env.tasks),
+        audit: audit::collections(&env.db(), &app.documents),
         rungs: vec![config.switch(config::DRIFT, config::Config::stand_on)],
     })
 }

@@ -4,20 +4,29 @@
 //! So whatever stands in SQL beside the documents (SKUs, the index, what was published, media) is written before or after, never with
 //! them, and made good from the feed: [`skus`], [`index`], [`feed`], [`taxonomy`], [`media`] have every query.
 
+#[cfg(feature = "engines")]
+pub mod couchdb;
 pub mod embedded;
 pub mod feed;
 pub mod index;
 pub mod media;
 pub mod skus;
+#[cfg(any(test, feature = "engines"))]
+pub mod suite;
 pub mod taxonomy;
 
 use std::{fmt, str::FromStr, sync::Arc};
 
-use platform::db::DbError;
+use platform::{
+    db::DbError,
+    service::{BuildError, Env},
+};
 use serde_json::Value as Json;
 use tokio::sync::Notify;
 use types::ProductId;
 
+#[cfg(feature = "engines")]
+pub use self::couchdb::Couchdb;
 pub use self::embedded::Embedded;
 
 /// A revision, `N-HASH`: N grows by one with each write, the hash is of what was written over what.
@@ -119,22 +128,60 @@ pub enum StoreError {
     Store(#[from] DbError),
 }
 
-/// The documents. CouchDB's variant will stand beside the embedded one; the calls are those of its HTTP API.
+/// The documents: in this service's own tables, or in CouchDB, whose HTTP API these calls are.
 #[derive(Clone, Debug)]
 pub enum Documents {
     Embedded(Embedded),
+    #[cfg(feature = "engines")]
+    Couchdb(Couchdb),
 }
 
 impl Documents {
+    /// Where the settings want them (`stores.documents`).
+    ///
+    /// # Errors
+    /// [`BuildError`] when that is an engine which this build does not have.
+    pub fn of(env: &Env) -> Result<Self, BuildError> {
+        #[cfg(feature = "engines")]
+        if let Some(database) = env.couchdb() {
+            return Ok(Self::Couchdb(Couchdb::new(database, env.ids.clone())));
+        }
+        #[cfg(not(feature = "engines"))]
+        if env.settings.stores()?.documents == platform::settings::Papers::Couchdb {
+            return Err(BuildError::Other(
+                "`stores.documents` is \"couchdb\", which catalog was not built for: use its feature `engines`".into(),
+            ));
+        }
+        Ok(Self::Embedded(Embedded::new(env.db(), env.clock, env.chance)))
+    }
+
+    /// Makes ready what is not there yet; called once, at the start.
+    ///
+    /// # Errors
+    /// What only a person can mend. A store that does not answer is no error: who needs a document is told so until it does.
+    pub async fn prepare(&self) -> Result<(), BuildError> {
+        match self {
+            Self::Embedded(_) => Ok(()),
+            #[cfg(feature = "engines")]
+            Self::Couchdb(store) => store.prepare().await.map_err(|error| BuildError::Other(error.to_string())),
+        }
+    }
+
     /// The document, unless it is not there or deleted.
     pub async fn get(&self, id: ProductId) -> Result<Option<Stored>, StoreError> {
-        Ok(self.get_many(&[id]).await?.pop())
+        match self {
+            Self::Embedded(store) => Ok(store.get_many(&[id]).await?.pop()),
+            #[cfg(feature = "engines")]
+            Self::Couchdb(store) => store.get(id).await,
+        }
     }
 
     /// Those of these documents that are there, in the order in which they were asked for, in one request.
     pub async fn get_many(&self, ids: &[ProductId]) -> Result<Vec<Stored>, StoreError> {
         match self {
             Self::Embedded(store) => store.get_many(ids).await,
+            #[cfg(feature = "engines")]
+            Self::Couchdb(store) => store.get_many(ids).await,
         }
     }
 
@@ -145,6 +192,8 @@ impl Documents {
     pub async fn put(&self, id: ProductId, over: Option<&Rev>, body: &Json) -> Result<Rev, StoreError> {
         match self {
             Self::Embedded(store) => store.put(id, over, body).await,
+            #[cfg(feature = "engines")]
+            Self::Couchdb(store) => store.put(id, over, body).await,
         }
     }
 
@@ -155,6 +204,8 @@ impl Documents {
     pub async fn delete(&self, id: ProductId, over: &Rev) -> Result<Rev, StoreError> {
         match self {
             Self::Embedded(store) => store.delete(id, over).await,
+            #[cfg(feature = "engines")]
+            Self::Couchdb(store) => store.delete(id, over).await,
         }
     }
 
@@ -163,6 +214,8 @@ impl Documents {
     pub async fn changes(&self, since: Option<&Seq>, limit: u32) -> Result<Changes, StoreError> {
         match self {
             Self::Embedded(store) => store.changes(since, limit).await,
+            #[cfg(feature = "engines")]
+            Self::Couchdb(store) => store.changes(since, limit).await,
         }
     }
 
@@ -171,6 +224,23 @@ impl Documents {
     pub fn bell(&self) -> Arc<Notify> {
         match self {
             Self::Embedded(store) => store.bell(),
+            #[cfg(feature = "engines")]
+            Self::Couchdb(store) => store.bell(),
+        }
+    }
+
+    /// Whether somebody else may write to the same documents, so that they have to be listened to.
+    #[must_use]
+    pub const fn are_shared(&self) -> bool {
+        !matches!(self, Self::Embedded(_))
+    }
+
+    /// Waits for a change of somebody else's and rings the bell. Not for ever: call it again.
+    pub async fn hear(&self) -> Result<(), StoreError> {
+        match self {
+            Self::Embedded(_) => std::future::pending().await,
+            #[cfg(feature = "engines")]
+            Self::Couchdb(store) => store.hear().await,
         }
     }
 }

@@ -2,16 +2,19 @@
 
 use std::time::Duration;
 
-use platform::service::{Background, Progress};
+use platform::{
+    Tasks,
+    service::{Background, Progress},
+};
 
 use crate::{app::App, error::CatalogError};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-pub fn all(app: &App) -> Vec<Background> {
+pub fn all(app: &App, tasks: &Tasks) -> Vec<Background> {
     let (feed, media, purge) = (app.clone(), app.clone(), app.clone());
     let look = Duration::from_secs(app.config.get().feed_look_seconds);
-    vec![
+    let mut all = vec![
         Background::new("change feed", look, Some(app.documents.bell()), move || {
             let app = feed.clone();
             Box::pin(async move { app.publish_changes().await })
@@ -27,5 +30,14 @@ pub fn all(app: &App) -> Vec<Background> {
                 Ok::<_, CatalogError>(Progress::Idle)
             })
         }),
-    ]
+    ];
+    if app.documents.are_shared() {
+        let (documents, tasks) = (app.documents.clone(), tasks.clone());
+        all.push(Background::new("change feed ear", look, None, move || {
+            let (documents, tasks) = (documents.clone(), tasks.clone());
+            // It listens for long, and must not keep the process from ending.
+            Box::pin(async move { tasks.unless_stopping(documents.hear()).await.transpose().map(|_| Progress::More) })
+        }));
+    }
+    all
 }

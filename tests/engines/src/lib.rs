@@ -15,7 +15,7 @@ use platform::{
     Chance, Clock, Settings,
     engine::Redis,
     fault::Faults,
-    settings::{DEFAULTS, EngineSettings, KafkaSettings, RedisSettings, RegistrySettings, S3Settings, environment},
+    settings::{CouchdbSettings, DEFAULTS, EngineSettings, KafkaSettings, RedisSettings, RegistrySettings, S3Settings, environment},
 };
 
 pub use self::server::{Server, TlsFiles};
@@ -95,6 +95,14 @@ pub fn s3_settings() -> S3Settings {
     let settings = engines().s3;
     assert!(!settings.endpoint.is_empty(), "{} names no S3: `cargo xtask engines up --only redis,minio`", file().display());
     S3Settings { bucket: unique("bucket"), try_timeout_ms: 20_000, timeout_ms: 30_000, ..settings }
+}
+
+/// The server that speaks CouchDB's protocol, with databases that nobody else has.
+#[must_use]
+pub fn couchdb_settings() -> CouchdbSettings {
+    let settings = engines().couchdb;
+    assert!(settings.url.is_some(), "{} names no CouchDB: `cargo xtask engines up --only couchdb`", file().display());
+    CouchdbSettings { prefix: format!("{}-", unique("test")), timeout_ms: 20_000, ..settings }
 }
 
 /// A name that nobody else has, in small letters and digits.

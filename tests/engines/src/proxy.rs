@@ -1,6 +1,9 @@
 //! A way to an engine that a test can make silent or close, as a network does.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicU32, Ordering},
+};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -16,6 +19,7 @@ use tokio::{
 enum Mode {
     Forward,
     Hold,
+    Mute,
     Refuse,
 }
 
@@ -24,6 +28,8 @@ enum Mode {
 pub struct Proxy {
     url: String,
     mode: watch::Sender<Mode>,
+    /// How many answers still get through to a client before the proxy is mute.
+    spared: Arc<AtomicU32>,
     /// The connections that are open.
     open: Arc<Mutex<Vec<AbortHandle>>>,
 }
@@ -40,19 +46,21 @@ impl Proxy {
         let here = listener.local_addr().unwrap_or_else(|error| told(&error));
         let (mode, modes) = watch::channel(Mode::Forward);
         let open = Arc::<Mutex<Vec<AbortHandle>>>::default();
-        let proxy = Self { url: url.replace(&engine, &here.to_string()), mode, open: open.clone() };
+        let spared = Arc::<AtomicU32>::default();
+        let count = spared.clone();
+        let proxy = Self { url: url.replace(&engine, &here.to_string()), mode, spared, open: open.clone() };
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 if *modes.borrow() == Mode::Refuse {
                     continue;
                 }
-                let (engine, modes) = (engine.clone(), modes.clone());
+                let (engine, modes, spared) = (engine.clone(), modes.clone(), count.clone());
                 let pair = tokio::spawn(async move {
                     let Ok(server) = TcpStream::connect(engine).await else { return };
                     let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());
                     tokio::select! {
-                        () = carry(from_client, to_server, modes.clone()) => {}
-                        () = carry(from_server, to_client, modes) => {}
+                        () = carry(from_client, to_server, modes.clone(), None) => {}
+                        () = carry(from_server, to_client, modes, Some(spared)) => {}
                     }
                 });
                 open.lock().unwrap_or_else(PoisonError::into_inner).push(pair.abort_handle());
@@ -76,6 +84,12 @@ impl Proxy {
         self.mode.send_replace(Mode::Hold);
     }
 
+    /// The engine hears everything; in place of its answers, but for so many first ones, the connection ends.
+    pub fn mute_after(&self, answers: u32) {
+        self.spared.store(answers, Ordering::SeqCst);
+        self.mode.send_replace(Mode::Mute);
+    }
+
     /// Every connection is closed, and so is each new one.
     pub fn refuse(&self) {
         self.mode.send_replace(Mode::Refuse);
@@ -83,11 +97,17 @@ impl Proxy {
     }
 }
 
-async fn carry(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut modes: watch::Receiver<Mode>) {
+async fn carry(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut modes: watch::Receiver<Mode>, spared: Option<Arc<AtomicU32>>) {
     let mut bytes = vec![0; 16 * 1024];
     loop {
         let Ok(length @ 1..) = from.read(&mut bytes).await else { return };
         if modes.wait_for(|mode| *mode != Mode::Hold).await.is_err() {
+            return;
+        }
+        if *modes.borrow() == Mode::Mute
+            && let Some(spared) = &spared
+            && spared.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_err()
+        {
             return;
         }
         let Some(read) = bytes.get(..length) else { return };

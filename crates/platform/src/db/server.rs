@@ -7,12 +7,11 @@
 //!   connection, so that nobody gets one of which it is not known what is still to come from it.
 //! - **Work that is not `Send`.** Work borrows its transaction in ways that no bound can name, so its future stays on the thread that made it:
 //!   that thread is lent to it (`block_in_place`), and the runtime goes on with another. There are never more of those than connections.
-//!   A runtime of one thread has no other: there everything waits ([`beside`]).
+//!   A runtime of one thread has no other: there everything waits ([`Beside`]).
 //!
 //! Left out: a check of a connection before it is used (one that has died is noticed at its BEGIN, where nothing is lost by a second try), and
 //! closing what is idle.
 
-mod beside;
 mod connection;
 mod text;
 
@@ -33,7 +32,6 @@ use tokio::{
     sync::{Semaphore, SemaphorePermit},
 };
 
-use self::beside::Beside;
 pub(super) use self::{
     connection::{Connection, ServerRow},
     text::{Texts, translated},
@@ -43,6 +41,7 @@ use crate::{
     auth::Secret,
     chance::{Chance, Stream},
     clock::Clock,
+    engine::beside::Beside,
 };
 
 /// Prepared statements that a connection keeps.

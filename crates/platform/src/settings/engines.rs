@@ -93,6 +93,16 @@ pub enum Events {
     Kafka,
 }
 
+/// Where documents are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Papers {
+    /// In the service's own tables, wherever those are.
+    Sql,
+    /// In a server that speaks CouchDB's protocol (`[engines.couchdb]`).
+    Couchdb,
+}
+
 /// The section `[stores]`: what stands behind each port.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -103,6 +113,7 @@ pub struct StoreSettings {
     pub sql: SqlSettings,
     pub schemas: Schemas,
     pub bus: Events,
+    pub documents: Papers,
 }
 
 /// The section `[engines]`: how each is reached. One without an address is not there.
@@ -116,7 +127,7 @@ pub struct EngineSettings {
     pub kafka: KafkaSettings,
     pub schema_registry: RegistrySettings,
     pub cassandra: CassandraSettings,
-    pub couchdb: UrlSettings,
+    pub couchdb: CouchdbSettings,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -185,13 +196,6 @@ pub struct RegistrySettings {
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct UrlSettings {
-    #[serde(deserialize_with = "filled")]
-    pub url: Option<Secret>,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct MariadbSettings {
     #[serde(deserialize_with = "filled")]
     pub url: Option<Secret>,
@@ -223,6 +227,26 @@ pub struct CassandraSettings {
     pub local_datacenter: String,
 }
 
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CouchdbSettings {
+    /// `http://` or `https://`, with the path where the API begins if that is not the root.
+    #[serde(deserialize_with = "filled")]
+    pub url: Option<Secret>,
+    /// Whom the server knows us as; nobody when empty, unless the URL says.
+    pub user: String,
+    #[serde(deserialize_with = "filled")]
+    pub password: Option<Secret>,
+    /// A PEM file with an authority to trust beside the usual ones.
+    pub ca_file: String,
+    /// One try that takes longer has failed.
+    pub timeout_ms: u64,
+    /// How often what failed is tried again, after a pause that grows.
+    pub retries: u32,
+    /// In front of the name of each service's database.
+    pub prefix: String,
+}
+
 impl Section for StoreSettings {
     fn validate(&self) -> Result<(), String> {
         if self.bus == Events::Kafka && self.schemas == Schemas::File {
@@ -250,6 +274,7 @@ impl Section for EngineSettings {
         url("postgresql.url", &exposed(&self.postgresql.url), ["postgresql://", "postgres://"])?;
         url("mariadb.url", &exposed(&self.mariadb.url), ["mysql://", "mariadb://"])?;
         url("schema_registry.url", &exposed(&self.schema_registry.url), ["https://", "http://"])?;
+        url("couchdb.url", &exposed(&self.couchdb.url), ["https://", "http://"])?;
         for (name, value) in [
             ("redis.timeout_ms", self.redis.timeout_ms),
             ("s3.try_timeout_ms", self.s3.try_timeout_ms),
@@ -258,6 +283,7 @@ impl Section for EngineSettings {
             ("mariadb.timeout_ms", self.mariadb.timeout_ms),
             ("schema_registry.timeout_ms", self.schema_registry.timeout_ms),
             ("kafka.timeout_ms", self.kafka.timeout_ms),
+            ("couchdb.timeout_ms", self.couchdb.timeout_ms),
         ] {
             if !(1..=60_000).contains(&value) {
                 return Err(format!("`{name}` must be from 1 to 60000"));
@@ -268,7 +294,11 @@ impl Section for EngineSettings {
                 return Err(format!("`{name}` must be from 1 to 1000"));
             }
         }
-        for (name, value) in [("s3.retries", self.s3.retries), ("schema_registry.retries", self.schema_registry.retries as usize)] {
+        for (name, value) in [
+            ("s3.retries", self.s3.retries),
+            ("schema_registry.retries", self.schema_registry.retries as usize),
+            ("couchdb.retries", self.couchdb.retries as usize),
+        ] {
             if value > 10 {
                 return Err(format!("`{name}` must be from 0 to 10"));
             }
@@ -276,6 +306,15 @@ impl Section for EngineSettings {
         let prefix = &self.kafka.prefix;
         if prefix.len() > 50 || !prefix.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte)) {
             return Err("`kafka.prefix` must be at most 50 of the characters a-z A-Z 0-9 . _ -".into());
+        }
+        if self.couchdb.user.is_empty() != self.couchdb.password.is_none() {
+            return Err("`couchdb.user` and `couchdb.password` belong together: one of them is empty".into());
+        }
+        // What CouchDB takes as a database's name.
+        let prefix = &self.couchdb.prefix;
+        let legal = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-".contains(&byte);
+        if prefix.len() > 100 || !prefix.bytes().all(legal) || prefix.starts_with(|first: char| !first.is_ascii_lowercase()) {
+            return Err("`couchdb.prefix` must be at most 100 of the characters a-z 0-9 _ - and begin with a letter".into());
         }
         // The letters that a name of a bucket may have, so that it can stand in a path as it is.
         let letters = |name: &str| name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte));
@@ -317,7 +356,7 @@ mod tests {
         let stores = settings(&[]).stores().unwrap();
         assert_eq!((stores.cache, stores.limiter, stores.blobs), (Shelf::Memory, Shelf::Memory, Objects::Disk));
         assert!(stores.sql.all().iter().all(|(_, tables)| *tables == Tables::Sqlite));
-        assert_eq!((stores.schemas, stores.bus), (Schemas::File, Events::Log));
+        assert_eq!((stores.schemas, stores.bus, stores.documents), (Schemas::File, Events::Log, Papers::Sql));
         assert!(settings(&[]).engines().unwrap().redis.url.is_none());
     }
 
@@ -346,6 +385,9 @@ mod tests {
             ("engines.postgresql.url", "postgresql://crashcart:sesame@127.0.0.1/crashcart"),
             ("engines.mariadb.url", "mysql://crashcart:sesame@127.0.0.1/crashcart"),
             ("engines.schema_registry.url", "http://crashcart:sesame@127.0.0.1:8081"),
+            ("engines.couchdb.url", "http://crashcart:sesame@127.0.0.1:5984"),
+            ("engines.couchdb.user", "crashcart"),
+            ("engines.couchdb.password", "sesame"),
         ]);
         let engines = settings.engines().unwrap();
         assert_eq!(engines.s3.secret_key.as_ref().unwrap().expose(), "sesame");
@@ -363,9 +405,20 @@ mod tests {
             ("engines.mariadb.url", "postgresql://:sesame@x"),
             ("engines.schema_registry.url", "confluent://:sesame@x"),
             ("engines.s3.bucket", "My Bucket"),
+            ("engines.couchdb.url", "couchdb://:sesame@x"),
         ] {
             let refused = settings(&[(path, value)]).engines().unwrap_err().to_string();
             assert!(refused.contains(&format!("`{path}` is refused")) && !refused.contains("sesame"), "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_user_without_a_password_and_a_name_that_couchdb_does_not_take_are_refused() {
+        let half = settings(&[("engines.couchdb.user", "crashcart")]).engines().unwrap_err().to_string();
+        assert!(half.contains("belong together"), "{half}");
+        for prefix in ["Shop-", "1-", "_x", "a b"] {
+            let refused = settings(&[("engines.couchdb.prefix", prefix)]).engines().unwrap_err().to_string();
+            assert!(refused.contains("begin with a letter"), "{prefix}: {refused}");
         }
     }
 }

@@ -30,40 +30,59 @@ pub fn no_faults() -> Faults {
     Faults::new(Clock::real(), Chance::seeded(1))
 }
 
-/// The settings with which the tests of a service are played on an engine as they are: with `CRASHCART_TEST_SQL=postgresql` or `mariadb` those
-/// services that are written for it, with `engines` each on its own. Where they are `CRASHCART_ENGINES` says. Each stage has schemas of its own.
+/// The settings with which the tests of a service are played on engines as they are. `CRASHCART_TEST_SQL` says where the tables of those
+/// services are that are written for it: `postgresql`, `mariadb`, or with `engines` each on its own; `CRASHCART_TEST_DOCUMENTS=couchdb` puts
+/// documents in CouchDB. Where those are `CRASHCART_ENGINES` says. Each stage has schemas and databases of its own.
 #[cfg(feature = "engines")]
 #[must_use]
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the tests of a service know nothing of engines, so the variables of the machine must say it"
-)]
 pub fn chosen(settings: crate::settings::Settings) -> crate::settings::Settings {
     static STAGES: AtomicU64 = AtomicU64::new(0);
-    let engines = match std::env::var("CRASHCART_TEST_SQL").as_deref() {
-        Ok("postgresql") => ["postgresql"].as_slice(),
-        Ok("mariadb") => &["mariadb"],
-        Ok("engines") => &["postgresql", "mariadb"],
-        Ok(other) => panic!("CRASHCART_TEST_SQL is `{other}`; it can be postgresql, mariadb or engines"),
-        Err(_) => return settings,
+    let stage = format!("stage_{}_{}_", std::process::id(), STAGES.fetch_add(1, Ordering::Relaxed));
+    let url = |engine: &str| {
+        let path = variable("CRASHCART_ENGINES").unwrap_or_else(|| panic!("CRASHCART_ENGINES does not say where the engines are"));
+        let engines: toml::Table = std::fs::read_to_string(path).unwrap().parse().unwrap();
+        engines["engines"][engine]["url"].as_str().unwrap().to_owned()
     };
-    let path = std::env::var("CRASHCART_ENGINES").unwrap_or_else(|_| panic!("CRASHCART_ENGINES does not say where the engines are"));
-    let known: toml::Table = std::fs::read_to_string(path).unwrap().parse().unwrap();
-    let prefix = format!("stage_{}_{}_", std::process::id(), STAGES.fetch_add(1, Ordering::Relaxed));
-    engines.iter().fold(settings, |settings, engine| {
-        let url = known["engines"][*engine]["url"].as_str().unwrap();
+    let mut changes: Vec<(String, String)> = Vec::new();
+    let tables = match variable("CRASHCART_TEST_SQL").as_deref() {
+        None => [].as_slice(),
+        Some("postgresql") => &["postgresql"],
+        Some("mariadb") => &["mariadb"],
+        Some("engines") => &["postgresql", "mariadb"],
+        Some(other) => panic!("CRASHCART_TEST_SQL is `{other}`; it can be postgresql, mariadb or engines"),
+    };
+    for engine in tables {
+        let url = url(engine);
         let (url, services) = match *engine {
             // No power is cut in a simulated world that the server would feel, so no commit waits for its disk.
             "postgresql" => (
                 format!("{url}{}options=-c%20synchronous_commit%3Doff", if url.contains('?') { '&' } else { '?' }),
                 ["customer", "pricing", "payment"].as_slice(),
             ),
-            _ => (url.to_owned(), ["cart", "order"].as_slice()),
+            _ => (url, ["cart", "order"].as_slice()),
         };
-        let settings = settings.with(&format!("engines.{engine}.url"), url).unwrap();
-        let settings = settings.with(&format!("engines.{engine}.schema_prefix"), prefix.as_str()).unwrap();
-        services.iter().fold(settings, |settings, service| settings.with(&format!("stores.sql.{service}"), *engine).unwrap())
-    })
+        changes.extend([(format!("engines.{engine}.url"), url), (format!("engines.{engine}.schema_prefix"), stage.clone())]);
+        changes.extend(services.iter().map(|service| (format!("stores.sql.{service}"), (*engine).to_owned())));
+    }
+    match variable("CRASHCART_TEST_DOCUMENTS").as_deref() {
+        None => {}
+        Some("couchdb") => changes.extend([
+            ("stores.documents".to_owned(), "couchdb".to_owned()),
+            ("engines.couchdb.url".to_owned(), url("couchdb")),
+            ("engines.couchdb.prefix".to_owned(), stage),
+        ]),
+        Some(other) => panic!("CRASHCART_TEST_DOCUMENTS is `{other}`; it can be couchdb"),
+    }
+    changes.into_iter().fold(settings, |settings, (path, value)| settings.with(&path, value).unwrap())
+}
+
+#[cfg(feature = "engines")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the tests of a service know nothing of engines, so the variables of the machine must say it"
+)]
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
 }
 
 /// Two tables, one after the other.

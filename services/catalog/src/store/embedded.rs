@@ -185,6 +185,7 @@ mod tests {
     use types::id::Uuid;
 
     use super::*;
+    use crate::store::Documents;
 
     async fn store(seed: u64) -> Embedded {
         let (clock, chance) = (Clock::simulated(), Chance::seeded(seed));
@@ -197,41 +198,14 @@ mod tests {
         ProductId(Uuid::from_u128(n))
     }
 
-    fn conflict(result: Result<Rev, StoreError>) -> Option<Rev> {
-        match result {
-            Err(StoreError::Conflict { current }) => current,
-            other => panic!("no conflict: {other:?}"),
-        }
+    async fn fresh() -> Documents {
+        Documents::Embedded(store(1).await)
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_write_needs_the_revision_that_stands_there() {
-        let store = store(1).await;
-        let first = store.put(id(1), None, &json!({"n": 1})).await.expect("written");
-        assert_eq!(first.generation(), 1);
-        assert_eq!(conflict(store.put(id(1), None, &json!({"n": 2})).await), Some(first.clone()), "it is there already");
-        let second = store.put(id(1), Some(&first), &json!({"n": 2})).await.expect("written");
-        assert_eq!(second.generation(), 2);
-        assert_eq!(conflict(store.put(id(1), Some(&first), &json!({"n": 3})).await), Some(second.clone()), "a stale revision");
-        assert_eq!(conflict(store.delete(id(1), &first).await), Some(second.clone()));
-        assert_eq!(conflict(store.put(id(2), Some(&first), &json!({})).await), None, "nothing is there");
-        assert_eq!(store.get_many(&[id(1)]).await.expect("read")[0].body, json!({"n": 2}), "what was refused changed nothing");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_deleted_document_leaves_a_tombstone_that_counts() {
-        let store = store(1).await;
-        let first = store.put(id(1), None, &json!({"n": 1})).await.expect("written");
-        let tombstone = store.delete(id(1), &first).await.expect("deleted");
-        assert_eq!(tombstone.generation(), 2);
-        assert!(store.get_many(&[id(1)]).await.expect("read").is_empty());
-        assert_eq!(conflict(store.delete(id(1), &tombstone).await), None, "it is gone already");
-        assert_eq!(conflict(store.put(id(1), Some(&first), &json!({})).await), None);
-        let again = store.put(id(1), None, &json!({"n": 1})).await.expect("written");
-        assert_eq!(again.generation(), 3);
-        let changes = store.changes(None, 10).await.expect("read").entries;
-        assert_eq!(changes, [Change { id: id(1), rev: again, body: Some(json!({"n": 1})) }], "once, at its last change");
-    }
+    crate::document_suite!(
+        #[tokio::test(start_paused = true)]
+        fresh
+    );
 
     #[tokio::test(start_paused = true)]
     async fn equal_writes_have_equal_revisions() {
@@ -273,15 +247,5 @@ mod tests {
                 seen.windows(2).any(|pair| pair[0].id > pair[1].id && pair[0].rev.generation() == 1 && pair[1].rev.generation() == 1);
         }
         assert!(repeated && reordered, "the inconvenient manners never showed");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_place_that_is_not_ours_leads_back_to_the_beginning() {
-        let store = store(1).await;
-        store.put(id(1), None, &json!({})).await.expect("written");
-        for strange in ["", "1", "1-0", "99-ffffffffffffffffffffffff", "1-g1AAAA"] {
-            let changes = store.changes(Some(&Seq::from_stored(strange.to_owned())), 10).await.expect("read");
-            assert_eq!(changes.entries.len(), 1, "{strange}");
-        }
     }
 }

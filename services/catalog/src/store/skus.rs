@@ -34,7 +34,13 @@ impl Claim {
     /// it was sent before.
     #[must_use]
     pub fn may_lapse(&self, request_key: Option<&str>, now: Timestamp) -> bool {
-        now.since(self.claimed_at) >= LEASE || request_key.is_some_and(|key| self.request_key.as_deref() == Some(key))
+        now.since(self.claimed_at) >= LEASE || self.is_of(request_key)
+    }
+
+    /// Whether this very request has made it, when it was sent before.
+    #[must_use]
+    pub fn is_of(&self, request_key: Option<&str>) -> bool {
+        request_key.is_some() && self.request_key.as_deref() == request_key
     }
 }
 

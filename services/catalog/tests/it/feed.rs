@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use catalog::{MANIFEST, store::Embedded};
+use catalog::{
+    MANIFEST,
+    store::{Documents, Embedded},
+};
 use http::Method;
 use platform::testing::Stage;
 use serde_json::{Value as Json, json};
@@ -11,8 +14,14 @@ use types::{ProductId, id::Uuid};
 use crate::{UPDATED, create, lamp, path, refusal, settle, skus, stage, text, told};
 
 /// The document store as an outsider reaches it, past the service.
-fn outsider(stage: &Stage) -> Embedded {
-    Embedded::new(stage.world.db("catalog").expect("a store"), stage.world.clock(), stage.world.chance())
+fn outsider(stage: &Stage) -> Documents {
+    let (clock, chance) = (stage.world.clock(), stage.world.chance());
+    #[cfg(feature = "engines")]
+    if let Some(database) = stage.world.couchdb("catalog") {
+        let ids = platform::Ids::new(clock, chance, "outsider", 0);
+        return Documents::Couchdb(catalog::store::Couchdb::new(database, ids));
+    }
+    Documents::Embedded(Embedded::new(stage.world.db("catalog").expect("a store"), clock, chance))
 }
 
 fn document(sku: &str) -> Json {

@@ -6,6 +6,7 @@ mod apart;
 mod blobs;
 mod bus;
 mod cache;
+mod documents;
 mod limiter;
 mod schemas;
 mod services;

@@ -16,7 +16,7 @@ use std::{
 use tokio::runtime::{Builder, Handle, Runtime};
 
 #[derive(Debug, Default)]
-pub(super) struct Beside {
+pub(crate) struct Beside {
     runtime: Mutex<Option<Runtime>>,
     /// The runtime whose one thread waits here just now.
     home: Mutex<Option<Handle>>,
@@ -32,7 +32,7 @@ impl Wake for Unpark {
 
 impl Beside {
     /// Runs work to its end on this thread, with sockets and timers of the other runtime. Work that yields would wait for this thread.
-    pub(super) fn wait<T>(&self, work: impl Future<Output = T>) -> T {
+    pub(crate) fn wait<T>(&self, work: impl Future<Output = T>) -> T {
         *self.home.lock().unwrap_or_else(PoisonError::into_inner) = Handle::try_current().ok();
         let runtime = self.runtime();
         let _entered = runtime.as_ref().map(Handle::enter);
@@ -51,17 +51,17 @@ impl Beside {
     }
 
     /// Whether whoever asks is waited for by a thread that can do nothing else meanwhile.
-    pub(super) fn waits(&self) -> bool {
+    pub(crate) fn waits(&self) -> bool {
         self.home().is_some()
     }
 
     /// Work of the service's own, in the time of its world.
-    pub(super) async fn at_home<T>(&self, work: impl Future<Output = T>) -> T {
+    pub(crate) async fn at_home<T>(&self, work: impl Future<Output = T>) -> T {
         polled_in(self.home(), work).await
     }
 
     /// Work on a connection, in the midst of what is at home.
-    pub(super) async fn over_there<T>(&self, work: impl Future<Output = T>) -> T {
+    pub(crate) async fn over_there<T>(&self, work: impl Future<Output = T>) -> T {
         let there = if self.waits() { self.runtime() } else { None };
         polled_in(there, work).await
     }
@@ -71,7 +71,7 @@ impl Beside {
     }
 
     /// Runs work over there.
-    pub(super) async fn run<T: Send + 'static>(
+    pub(crate) async fn run<T: Send + 'static>(
         &self,
         work: impl Future<Output = Result<T, sqlx::Error>> + Send + 'static,
     ) -> Result<T, sqlx::Error> {
