@@ -172,7 +172,7 @@ mod tests {
 
     #[test]
     fn whole_numbers_divide_into_whole_numbers() {
-        let options = Options::new(Secret::new("mysql://a:b@c/d".to_owned()).unwrap());
+        let options = Options::new(Secret::new("mysql://a:b@c/d").unwrap());
         let turn = |statement| Mariadb::new("test", &options, "test").unwrap().turn(statement);
         assert_eq!(
             turn("SELECT a / 2 - ?, 'a/b', \"a/b\" /* a / b */ -- a / b"),

@@ -139,7 +139,7 @@ mod tests {
     };
 
     fn server() -> Postgresql {
-        let options = Options::new(Secret::new("postgresql://a:b@c/d".to_owned()).unwrap());
+        let options = Options::new(Secret::new("postgresql://a:b@c/d").unwrap());
         Postgresql::new("test", &options, "test").unwrap()
     }
 
