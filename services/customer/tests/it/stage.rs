@@ -171,9 +171,10 @@ impl Shop {
                 "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()",
                 "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(?) AND attnum > 0 AND NOT attisdropped",
             ),
+            Dialect::Mariadb => unreachable!("customer is not written for it"),
         };
         let hex_of = |column: &str| match dialect {
-            Dialect::Sqlite => format!("hex({column})"),
+            Dialect::Sqlite | Dialect::Mariadb => format!("hex({column})"),
             Dialect::Postgresql => format!(
                 "coalesce(CASE pg_typeof({column})::text WHEN 'bytea' THEN substr({column}::text, 3)
                  ELSE encode(convert_to({column}::text, 'UTF8'), 'hex') END, '')"

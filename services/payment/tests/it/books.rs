@@ -46,7 +46,7 @@ async fn the_ledger_refuses_to_be_changed() {
     // What each engine takes for an id, so that it is not this that is refused.
     let id = match db.dialect() {
         Dialect::Sqlite => "x'01'",
-        Dialect::Postgresql => "'01900000-0000-7000-8000-000000000001'",
+        Dialect::Postgresql | Dialect::Mariadb => "'01900000-0000-7000-8000-000000000001'",
     };
     for statement in [
         "UPDATE ledger_lines SET debit = debit + 1 WHERE debit > 0",
