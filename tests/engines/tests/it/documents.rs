@@ -326,19 +326,17 @@ async fn a_killed_publisher_goes_on_from_the_place_that_it_stored() {
         first.start(&MANIFEST, 0).await.unwrap();
     }
     until_told(&first, wanted.len()).await;
-    assert!(first.stop(Duration::from_secs(10)).await, "it ends though it listens");
-    drop(first);
 
-    // Another process over the same folder: it goes on, and tells nothing again.
-    let second = world(folder.path(), &prefix, &url(), &[]);
-    second.start(&MANIFEST, 0).await.unwrap();
+    // Dead once more with everything told: it goes on, and tells nothing again.
+    first.kill("catalog", 0);
+    first.start(&MANIFEST, 0).await.unwrap();
     let id = id(99);
     let rev = outsider.put(id, None, &document("OUT-99".into())).await.unwrap();
     wanted.push((id.to_string(), rev.to_string()));
-    let told = until_told(&second, wanted.len()).await;
+    let told = until_told(&first, wanted.len()).await;
     wanted.sort_unstable();
     assert_eq!(told.keys().cloned().collect::<Vec<_>>(), wanted, "nothing lost, nothing made up");
-    second.stop(Duration::from_secs(10)).await;
+    assert!(first.stop(Duration::from_secs(10)).await, "it ends though it listens");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -366,9 +364,8 @@ async fn what_somebody_else_writes_is_heard_at_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn while_the_documents_are_away_the_rest_works_and_nothing_acknowledged_is_lost() {
     let (folder, proxy) = (tempfile::tempdir().unwrap(), Proxy::to(&url()).await);
-    let with_password = proxy.url().replace("http://", "http://somebody:sesame@");
     let quick = [("engines.couchdb.timeout_ms", "1500"), ("engines.couchdb.retries", "1"), ("catalog.feed_look_seconds", "1")];
-    let world = world(folder.path(), &prefix(), &with_password, &quick);
+    let world = world(folder.path(), &prefix(), proxy.url(), &quick);
     world.start(&MANIFEST, 0).await.unwrap();
     let kept = create(&world, "KEPT").await;
     assert_eq!(kept.status, 201, "{}", kept.body);
@@ -386,7 +383,6 @@ async fn while_the_documents_are_away_the_rest_works_and_nothing_acknowledged_is
         let told = ready["dependencies"]["couchdb"].to_string();
         assert!(told.contains("DOWN") && told.contains("CouchDB at http://127.0.0.1"), "{ready}");
         assert_eq!(ready["dependencies"]["store"]["status"], "UP", "{ready}");
-        assert!(!ready.to_string().contains("sesame"), "{ready}");
         proxy.forward();
         let made = create(&world, &sku).await;
         assert_eq!(made.status, 201, "{}", made.body);
@@ -437,6 +433,23 @@ async fn many_make_one_database_and_a_place_of_a_former_one_leads_back_to_the_be
     // The server itself would say that there is nothing behind it.
     let changes = anew.changes(Some(&Seq::from_stored(place)), 10).await.unwrap();
     assert_eq!(changes.entries.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_password_that_is_wrong_ends_the_start_and_is_not_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let login = [("engines.couchdb.user", "somebody"), ("engines.couchdb.password", "sesame")];
+    let with_login = url().replace("http://", "http://somebody:sesame@");
+    let world = world(folder.path(), &prefix(), &url(), &login);
+    let error = world.start(&MANIFEST, 0).await.unwrap_err();
+    let told = error.to_string();
+    assert!(told.starts_with("catalog cannot start: CouchDB at http://127.0.0.1") && told.contains("401"), "{told}");
+    assert!(!format!("{told}{error:?}{world:?}").contains("sesame"), "{told}");
+    let server =
+        Server::new(&CouchdbSettings { url: Some(Secret::new(with_login).unwrap()), ..couchdb_settings() }, Clock::real()).unwrap();
+    assert!(!format!("{server:?}").contains("sesame"));
+    let database = server.database("catalog", Chance::real().unwrap(), no_faults());
+    assert!(matches!(database.prepare().await, Err(platform::engine::couchdb::CouchError::Closed { .. })));
 }
 
 #[tokio::test]
