@@ -51,7 +51,7 @@ pub enum PartsError {
     OwnObjects,
     #[error(
         "`calls.{service}` names {count} processes, but {service} keeps its tables in its data folder, which is one process's: name one, or put \
-         the tables on an engine (`stores.sql`) if {service} is written for it"
+         the tables on an engine (`stores.sql.{service}`) if {service} is written for it"
     )]
     OwnTables { service: &'static str, count: usize },
 }
@@ -218,8 +218,8 @@ mod tests {
         assert!(named(&["payment"], &shared().with("calls.payment", two).unwrap()).is_ok());
         let told = refused(&["inventory"], ("calls.inventory", two));
         assert!(told.starts_with("`calls.inventory` names 2 processes, but inventory keeps its tables"), "{told}");
-        let embedded = shared().with("stores.sql", "sqlite").unwrap().with("calls.payment", two).unwrap();
-        assert!(named(&["payment"], &embedded).unwrap_err().contains("`stores.sql`"));
+        let embedded = shared().with("stores.sql.payment", "sqlite").unwrap().with("calls.payment", two).unwrap();
+        assert!(named(&["payment"], &embedded).unwrap_err().contains("`stores.sql.payment`"));
     }
 
     #[test]
