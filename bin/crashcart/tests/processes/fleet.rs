@@ -118,7 +118,8 @@ impl Fleet {
     fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_crashcart"));
         command.arg("--config").arg(&self.engines).args(args).envs(self.variables.iter().map(|(name, value)| (name, value)));
-        command.stdin(Stdio::null());
+        // What is said to the tests is no setting.
+        command.env_remove("CRASHCART_ENGINES").env_remove("CRASHCART_TEST_SQL").stdin(Stdio::null());
         command
     }
 
