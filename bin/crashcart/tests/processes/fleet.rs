@@ -119,7 +119,10 @@ impl Fleet {
         let mut command = Command::new(env!("CARGO_BIN_EXE_crashcart"));
         command.arg("--config").arg(&self.engines).args(args).envs(self.variables.iter().map(|(name, value)| (name, value)));
         // What is said to the tests is no setting.
-        command.env_remove("CRASHCART_ENGINES").env_remove("CRASHCART_TEST_SQL").stdin(Stdio::null());
+        for name in ["ENGINES", "TEST_SQL", "TEST_DOCUMENTS"] {
+            command.env_remove(format!("CRASHCART_{name}"));
+        }
+        command.stdin(Stdio::null());
         command
     }
 
@@ -219,6 +222,8 @@ fn variables(ports: &BTreeMap<String, Ports>) -> Vec<(String, String)> {
         ("LOGS__LEVEL", "warn"),
         // It is asked for what was not answered when somebody died: not to be waited for half a minute each time.
         ("PAYMENT__FIRST_INQUIRY_SECONDS", "5"),
+        // An order whose confirmation has no answer waits for news of its payment until this: sooner than a check of a crash wants rest.
+        ("ORDER__PAYMENT_DEADLINE_SECONDS", "90"),
     ]
     .into_iter()
     .map(|(name, value)| (format!("CRASHCART_{name}"), value.to_owned()))
