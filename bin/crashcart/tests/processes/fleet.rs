@@ -212,6 +212,8 @@ fn variables(ports: &BTreeMap<String, Ports>) -> Vec<(String, String)> {
         ("LOGS__LEVEL", "warn"),
         // It is asked for what was not answered when somebody died: not to be waited for half a minute each time.
         ("PAYMENT__FIRST_INQUIRY_SECONDS", "5"),
+        // An order whose confirmation has no answer waits for news of its payment until this: sooner than a check of a crash wants rest.
+        ("ORDER__PAYMENT_DEADLINE_SECONDS", "90"),
     ]
     .into_iter()
     .map(|(name, value)| (format!("CRASHCART_{name}"), value.to_owned()))
