@@ -60,8 +60,17 @@ async fn a_customer_buys_where_every_service_has_a_process_of_its_own() {
         .map(|one| one["invariant"].as_str().unwrap())
         .collect();
     assert_eq!(unchecked, ["I15"], "a session's record is a client's, and here is none");
-    let (code, told, error) =
-        fleet.run(&["events", "tail", "--from-start", "--topic", "order.created.v1", "--limit", "2", "--data", &fleet.data("gateway").display().to_string()]);
+    let (code, told, error) = fleet.run(&[
+        "events",
+        "tail",
+        "--from-start",
+        "--topic",
+        "order.created.v1",
+        "--limit",
+        "2",
+        "--data",
+        &fleet.data("gateway").display().to_string(),
+    ]);
     assert!(code == 0 && !told.contains("undecodable") && told.contains("order.created"), "{error}\n{told}");
 }
 
