@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use platform::{
     Settings,
     service::Manifest,
-    settings::{Events, Objects, Schemas, SettingsError},
+    settings::{Events, Objects, SettingsError},
     world::{Elsewhere, PlatformSettings, sql},
 };
 
@@ -113,11 +113,9 @@ impl Parts {
             return Err(PartsError::Secret);
         }
         let stores = settings.stores()?;
+        // Kafka asks for the registry of schemas itself.
         if stores.bus == Events::Log {
             return Err(PartsError::OwnStore { key: "stores.bus", found: "log", needed: "kafka" });
-        }
-        if stores.schemas == Schemas::File {
-            return Err(PartsError::OwnStore { key: "stores.schemas", found: "file", needed: "registry" });
         }
         let has_catalog = self.services.iter().any(|service| service.name == catalog::MANIFEST.name);
         if stores.blobs == Objects::Disk && has_catalog != self.has_gateway {
@@ -204,8 +202,7 @@ mod tests {
 
     #[test]
     fn what_processes_share_must_be_shared() {
-        for (path, value) in [("platform.signing_secret", ""), ("stores.bus", "log"), ("stores.schemas", "file"), ("stores.blobs", "disk")]
-        {
+        for (path, value) in [("platform.signing_secret", ""), ("stores.bus", "log"), ("stores.blobs", "disk")] {
             let told = refused(&["catalog"], (path, value));
             assert!(told.starts_with(&format!("`{path}`")), "{told}");
         }
