@@ -194,9 +194,6 @@ fn reader(config: &ClientConfig, prefix: &str) -> Result<BaseConsumer<Quiet>, Ka
         .set("enable.auto.offset.store", "false")
         .set("enable.partition.eof", "true")
         .set("auto.offset.reset", "earliest")
-        // It goes from partition to partition, and a broker that still waits for news of the last one does not hear of the next.
-        .set("fetch.wait.max.ms", "5")
-        .set("fetch.error.backoff.ms", "10")
         .create_with_context(Quiet)
 }
 
@@ -234,7 +231,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 fn failed(error: KafkaError) -> BusError {
     use RDKafkaErrorCode::{
         AllBrokersDown, BrokerTransportFailure, CoordinatorLoadInProgress, CoordinatorNotAvailable, LeaderNotAvailable, MessageTimedOut,
-        NetworkException, NotCoordinator, OperationTimedOut, QueueFull, RequestTimedOut, Resolve, WaitingForCoordinator,
+        NetworkException, NotCoordinator, NotLeaderForPartition, OperationTimedOut, QueueFull, RequestTimedOut, Resolve,
+        WaitingForCoordinator,
     };
     match error.rdkafka_error_code() {
         Some(
@@ -246,6 +244,7 @@ fn failed(error: KafkaError) -> BusError {
             | MessageTimedOut
             | NetworkException
             | NotCoordinator
+            | NotLeaderForPartition
             | OperationTimedOut
             | QueueFull
             | RequestTimedOut

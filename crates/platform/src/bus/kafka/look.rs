@@ -19,6 +19,8 @@ use super::{
     Kafka, Place, Places, Quiet, delivery, failed, lend, lock, number, parked,
 };
 
+/// How soon it is asked again for what is there in a moment.
+const LOOK: Duration = Duration::from_millis(20);
 /// How many clients that read single partitions are kept.
 const READERS: usize = 4;
 
@@ -94,8 +96,16 @@ impl Kafka {
             return Ok(BTreeMap::new());
         }
         let list = self.list(places, which)?;
-        let found = self.0.asker.offsets_for_times(list, self.0.timeout).map_err(failed)?;
-        self.read_list(&found)
+        let began = self.0.clock.now();
+        loop {
+            match self.0.asker.offsets_for_times(list.clone(), self.0.timeout) {
+                Ok(found) => return self.read_list(&found),
+                // A partition that has just been made, or goes over to another broker, has its leader in a moment. Nothing comes to who only asks,
+                // so to listen is to wait.
+                Err(error) if is_of_leaders(&error) && self.0.clock.now().since(began) < self.0.timeout => drop(self.0.asker.poll(LOOK)),
+                Err(error) => return Err(failed(error)),
+            }
+        }
     }
 
     pub(super) fn list(&self, places: &Places, offset: Offset) -> Result<TopicPartitionList, BusError> {
@@ -143,7 +153,12 @@ impl Kafka {
         let pooled = lock(&self.0.readers).pop();
         let reader = match pooled {
             Some(reader) => reader,
-            None => super::reader(&self.0.config, &self.0.prefix).map_err(failed)?,
+            None => {
+                let mut config = self.0.config.clone();
+                // It goes from partition to partition, and a broker that still waits for news of the last one does not hear of the next.
+                config.set("fetch.wait.max.ms", "5").set("fetch.error.backoff.ms", "10");
+                super::reader(&config, &self.0.prefix).map_err(failed)?
+            }
         };
         // A client that has failed is not used again.
         let events = self.fetch(&reader, topic, partition, from..end, max)?;
@@ -301,6 +316,11 @@ impl Kafka {
 /// An error that the client mends by itself.
 pub(super) fn is_passing(error: &KafkaError) -> bool {
     matches!(error, KafkaError::PartitionEOF(_)) || matches!(failed(error.clone()), BusError::Unavailable(_))
+}
+
+/// Who leads a partition was another broker, or is not known yet.
+fn is_of_leaders(error: &KafkaError) -> bool {
+    matches!(error.rdkafka_error_code(), Some(RDKafkaErrorCode::NotLeaderForPartition | RDKafkaErrorCode::LeaderNotAvailable))
 }
 
 /// The first millisecond that is not before a moment.
