@@ -204,14 +204,17 @@ pub fn features() -> Vec<String> {
     findings
 }
 
-/// The names of all test functions.
+/// The names of all test functions, and of those that the suites of the databases on servers make of a list.
 fn test_names() -> Vec<String> {
     let mut names = Vec::new();
     for path in files(".", "rs") {
         let text = read(&root().join(&path));
-        let mut marked = false;
+        let (mut marked, mut listed) = (false, false);
         for line in text.lines().map(str::trim) {
-            if line.starts_with("#[test]") || line.starts_with("#[tokio::test") {
+            listed = if listed { line != ");" } else { line.contains("::on!(") };
+            if let Some(name) = line.strip_suffix(',').filter(|_| listed) {
+                names.push(name.to_owned());
+            } else if line.starts_with("#[test]") || line.starts_with("#[tokio::test") {
                 marked = true;
             } else if let Some((_, rest)) = line.split_once("fn ").filter(|_| marked || path.to_string_lossy().contains("proptest")) {
                 names.push(rest.split(['(', '<']).next().unwrap_or_default().to_owned());
