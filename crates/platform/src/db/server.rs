@@ -262,7 +262,7 @@ impl Engine {
             let mut connection = self.connection().await?;
             let ask = self.server.lock(&name, Duration::ZERO);
             if connection.is_so(&ask).await.map_err(|error| self.told(&ask, error))? {
-                return Ok(Some(Lease { engine: self.clone(), connection, name: name.clone() }));
+                return Ok(Some(Lease { engine: self.clone(), connection: Some(connection), name: name.clone() }));
             }
             self.give_back(connection);
             Ok(None)
@@ -496,18 +496,37 @@ impl Drop for Lead<'_> {
 #[derive(Debug)]
 pub(super) struct Lease {
     engine: Arc<Engine>,
-    connection: Connection,
+    /// None once it has ended.
+    connection: Option<Connection>,
     name: String,
 }
 
 impl Lease {
     /// Gives it back, and its connection to the pool.
-    pub(super) async fn end(self) {
-        let Self { engine, mut connection, name } = self;
-        let unlock = engine.server.unlock(&name);
-        let ended = async { connection.run(&unlock).await.map_err(|error| engine.told(&unlock, error)) };
-        if engine.within(engine.patience, ended).await.is_ok() {
-            engine.give_back(connection);
+    pub(super) async fn end(mut self) {
+        if let Some(mut connection) = self.connection.take()
+            && self.engine.within(self.engine.patience, self.unlock(&mut connection)).await.is_ok()
+        {
+            self.engine.give_back(connection);
+        }
+    }
+
+    async fn unlock(&self, connection: &mut Connection) -> Result<(), DbError> {
+        let unlock = self.engine.server.unlock(&self.name);
+        connection.run(&unlock).await.map_err(|error| self.engine.told(&unlock, error))
+    }
+}
+
+impl Drop for Lease {
+    /// The engine notices by and by that a connection was closed. In a simulated world, whose seconds may pass before that, it is told and waited
+    /// for: a crash there ends what it ends at once.
+    fn drop(&mut self) {
+        if let Some(mut connection) = self.connection.take()
+            && is_single()
+        {
+            let told = self.engine.clock.timeout(self.engine.patience, self.unlock(&mut connection));
+            // What could not be told, the connection tells when it is closed.
+            drop(self.engine.beside.wait(told));
         }
     }
 }

@@ -124,10 +124,10 @@ macro_rules! on {
             a_statement_that_takes_too_long_is_given_up,
             no_password_is_shown,
         );
-        #[tokio::test(start_paused = true)]
-        async fn work_in_a_simulated_world_is_told_the_worlds_time() {
-            $crate::sql::work_in_a_simulated_world_is_told_the_worlds_time($server).await;
-        }
+        $crate::sql::on!(worlds $server;
+            work_in_a_simulated_world_is_told_the_worlds_time,
+            in_a_simulated_world_a_lease_ends_in_the_moment_of_a_crash,
+        );
     };
     (stores $server:expr; $($check:ident),* $(,)?) => {$(
         #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -137,6 +137,12 @@ macro_rules! on {
     )*};
     (checks $server:expr; $($check:ident),* $(,)?) => {$(
         #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+        async fn $check() {
+            $crate::sql::$check($server).await;
+        }
+    )*};
+    (worlds $server:expr; $($check:ident),* $(,)?) => {$(
+        #[tokio::test(start_paused = true)]
         async fn $check() {
             $crate::sql::$check($server).await;
         }
@@ -340,6 +346,15 @@ async fn a_lease_is_of_one_process_until_it_ends(server: Server) {
         }
     };
     clock.timeout(Duration::from_secs(10), freed).await.unwrap();
+}
+
+/// No second of the world passes while the engine finds out.
+async fn in_a_simulated_world_a_lease_ends_in_the_moment_of_a_crash(server: Server) {
+    let (one, other) = (server.fresh("lease_in_a_world").await, server.again("lease_in_a_world"));
+    for round in 0..100 {
+        drop(one.lease("sweep").await.unwrap().unwrap());
+        assert!(other.lease("sweep").await.unwrap().is_some(), "round {round}");
+    }
 }
 
 /// Through a proxy that the test can make silent or close.
