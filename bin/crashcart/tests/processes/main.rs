@@ -18,7 +18,11 @@ use lab::{
     crash::{self, Shared, record::Record},
     target::{Request, Target},
 };
-use platform::fault::{Fault, Rule};
+use platform::{
+    fault::{Fault, Rule},
+    settings::environment,
+};
+use serde_json::Value as Json;
 
 use crate::{
     buyer::{Buyer, sell},
@@ -181,4 +185,57 @@ async fn two_processes_of_a_service_share_its_work_and_one_that_is_killed_loses_
     }
     let verified = fleet.verify();
     assert_eq!(verified["facts"]["orders"], BUYERS, "{verified}");
+}
+
+/// Plays an incident against a fleet, hurried by these settings and knobs, on the rungs that `CRASHCART_TEST_RUNGS` names (`R0,R1`, or `all`) or
+/// on those of the least and the most remedy; and holds each verdict against that of the simulation.
+async fn has_the_verdicts_of_the_simulation(incident: &str, settings: &[(&str, &str)], knobs: &[&str]) {
+    let fleet = Fleet::with(&[], settings).await;
+    sell(&fleet.remote()).await;
+    let chosen = environment().find(|(name, _)| name == "CRASHCART_TEST_RUNGS").map_or_else(|| "R0,R3".to_owned(), |(_, rungs)| rungs);
+    let records = fleet.folder().join("incidents").display().to_string();
+    let mut args = vec!["scenario", "run", incident, "--seed", "7", "--json", "--records", &records];
+    args.extend(chosen.split(',').filter(|rung| *rung != "all").flat_map(|rung| ["--rung", rung]));
+    args.extend(knobs.iter().flat_map(|knob| ["--set", knob]));
+    let verdicts = |args: &[&str]| {
+        let (code, told, error) = fleet.run(args);
+        assert_eq!(code, 0, "{error}\n{told}");
+        let told: Json = serde_json::from_str(&told).unwrap();
+        let of = |rung: &Json| (rung["rung"].clone(), rung["verdict"].clone(), rung["twin"]["violations"].clone());
+        told["rungs"].as_array().unwrap().iter().map(of).collect::<Vec<_>>()
+    };
+    let simulated = verdicts(&args);
+    let (data, gateway) = (fleet.data("gateway").display().to_string(), fleet.gateway());
+    args.extend(["--target", &gateway, "--data", &data]);
+    assert_eq!(verdicts(&args), simulated);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn units_are_sold_twice_on_the_engines_as_in_the_simulation() {
+    let settings =
+        [("INVENTORY__RESERVATION_TTL_SECONDS", "2"), ("ORDER__PAYMENT_DEADLINE_SECONDS", "8"), ("ORDER__HOLD_EXTENSION_SECONDS", "4")];
+    let knobs = ["time_scale=60", "stock=30", "demand_per_second=0.25"];
+    has_the_verdicts_of_the_simulation("oversell", &settings, &knobs).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn money_is_taken_for_a_cancelled_order_on_the_engines_as_in_the_simulation() {
+    let settings = [
+        ("ORDER__CAPTURE", "authorize"),
+        ("ORDER__PAYMENT_DEADLINE_SECONDS", "10"),
+        ("PAYMENT__PSP_TIMEOUT_MS", "2000"),
+        ("PAYMENT__FIRST_INQUIRY_SECONDS", "4"),
+        ("PSP__ANSWER_LIMIT_MS", "3000"),
+    ];
+    let knobs = [
+        "buyers=30",
+        "window_seconds=10",
+        "silent_share=0.2",
+        "fast_median_seconds=0.2",
+        "patience_seconds=2",
+        "silence_seconds=3",
+        "inquiry_seconds=4",
+        "deadline_seconds=10",
+    ];
+    has_the_verdicts_of_the_simulation("psp-timeout", &settings, &knobs).await;
 }
