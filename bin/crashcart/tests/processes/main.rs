@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use crashcart::registry::SERVICES;
+use crashcart::{parts::GATEWAY, registry::SERVICES};
 use futures::{StreamExt, future::Either, stream};
 use http::StatusCode;
 use lab::{
@@ -88,41 +88,57 @@ async fn a_fault_that_is_set_at_one_admin_listener_is_set_in_every_process() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_service_is_killed_under_load_and_nothing_is_lost_or_done_twice() {
+async fn processes_are_killed_twenty_times_under_load_and_nothing_is_lost_or_done_twice() {
+    const KILLS: u64 = 20;
     let mut fleet = Fleet::start(&[]).await;
-    let shop = fleet.remote();
     let shared = Shared::new(Record::open(&fleet.folder().join("record.ndjson")).unwrap());
+    let clock = fleet.clock;
     let orders = async |count: u64| {
-        let until = shop.now().plus(PATIENCE);
+        let until = clock.now().plus(PATIENCE);
         while shared.record().orders() < count {
-            assert!(shop.now() < until, "only {} of {count} orders were taken", shared.record().orders());
-            shop.sleep(LOOK).await;
+            assert!(clock.now() < until, "only {} of {count} orders were taken", shared.record().orders());
+            clock.sleep(LOOK).await;
         }
     };
-    {
-        let conduct = async {
-            orders(10).await;
-            fleet.kill("payment");
-            // Orders are taken without it; their money waits.
-            orders(20).await;
-            fleet.restart("payment").await;
-            for (number, service) in (1..).zip(SERVICES) {
-                orders(20 + 5 * number).await;
-                fleet.kill(service.name);
-                fleet.restart(service.name).await;
+    // Orders are taken without payment, and their money waits; then everybody has a turn.
+    let others = SERVICES.iter().map(|service| service.name).chain([GATEWAY]).cycle();
+    let mut victims = (0..KILLS).zip(std::iter::once("payment").chain(others));
+    for life in 0.. {
+        let shop = fleet.remote();
+        let findings = {
+            let conduct = async {
+                for (number, victim) in victims.by_ref() {
+                    orders(10 + 5 * number).await;
+                    fleet.kill(victim);
+                    if victim == GATEWAY {
+                        return None;
+                    }
+                    if number == 0 {
+                        orders(20).await;
+                    }
+                    fleet.restart(victim).await;
+                }
+                orders(15 + 5 * KILLS).await;
+                Some(())
+            };
+            let load = crash::live(&shop, &shared, 7, life, 4);
+            futures::pin_mut!(conduct, load);
+            match futures::future::select(conduct, load).await {
+                Either::Left((Some(()), _)) => break,
+                // Without the gateway nobody can shop.
+                Either::Left((None, load)) => load.await,
+                Either::Right((findings, conduct)) => {
+                    assert!(conduct.await.is_none(), "the gateway went away by itself");
+                    findings
+                }
             }
-            orders(70).await;
         };
-        let load = crash::live(&shop, &shared, 7, 0, 4);
-        futures::pin_mut!(conduct, load);
-        match futures::future::select(conduct, load).await {
-            Either::Left(((), _)) => {}
-            Either::Right((findings, _)) => unreachable!("the gateway answers all the time: {findings:?}"),
-        }
+        assert!(findings.is_empty(), "{findings:#?}");
+        fleet.restart(GATEWAY).await;
     }
-    let checked = crash::check(&shop, &shared, 7, 0).await.unwrap();
+    let checked = crash::check(&fleet.remote(), &shared, 7, 0).await.unwrap();
     assert!(checked.holds(), "{checked:#?}");
-    assert!(checked.judged.orders >= 70 && checked.judged.captures >= 30, "{:?}", checked.judged);
+    assert!(checked.judged.orders >= 15 + 5 * KILLS && checked.judged.captures >= 40, "{:?}", checked.judged);
     fleet.verify();
 }
 
