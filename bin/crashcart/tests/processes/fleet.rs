@@ -100,6 +100,23 @@ impl Fleet {
         child.wait().unwrap();
     }
 
+    /// Kills an engine and starts it again over its data; waits until it answers.
+    pub async fn crash_engine(&self, engine: &str) {
+        let mut command = Command::new("cargo");
+        command.args(["xtask", "engines", "crash", "--only", engine, "--data"]).arg(self.engines.parent().unwrap());
+        let log = self.file(engine, "log");
+        let mut child = command.stdin(Stdio::null()).stderr(File::create(&log).unwrap()).spawn().unwrap();
+        let until = self.clock.now().plus(START_PATIENCE);
+        let ended = loop {
+            if let Some(ended) = child.try_wait().unwrap() {
+                break ended;
+            }
+            assert!(self.clock.now() < until, "{engine} does not come back within {START_PATIENCE:?}");
+            self.clock.sleep(LOOK).await;
+        };
+        assert!(ended.success(), "{}", std::fs::read_to_string(&log).unwrap());
+    }
+
     fn spawn(&mut self, process: &str) {
         let Ports { own, admin } = self.ports[process];
         let (told, log) = (self.file(process, "json"), self.file(process, "log"));

@@ -19,6 +19,7 @@ use lab::{
     target::{Request, Target},
 };
 use platform::{
+    Clock,
     fault::{Fault, Rule},
     settings::environment,
 };
@@ -87,19 +88,22 @@ async fn a_fault_that_is_set_at_one_admin_listener_is_set_in_every_process() {
     assert!(error.contains("The admin listener of payment"), "{error}");
 }
 
+/// Waits for a load to get so far.
+async fn until_taken(shared: &Shared, clock: Clock, orders: u64) {
+    let until = clock.now().plus(PATIENCE);
+    while shared.record().orders() < orders {
+        assert!(clock.now() < until, "only {} of {orders} orders were taken", shared.record().orders());
+        clock.sleep(LOOK).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn processes_are_killed_twenty_times_under_load_and_nothing_is_lost_or_done_twice() {
     const KILLS: u64 = 20;
     let mut fleet = Fleet::start(&[]).await;
     let shared = Shared::new(Record::open(&fleet.folder().join("record.ndjson")).unwrap());
     let clock = fleet.clock;
-    let orders = async |count: u64| {
-        let until = clock.now().plus(PATIENCE);
-        while shared.record().orders() < count {
-            assert!(clock.now() < until, "only {} of {count} orders were taken", shared.record().orders());
-            clock.sleep(LOOK).await;
-        }
-    };
+    let orders = |count| until_taken(&shared, clock, count);
     // Orders are taken without payment, and their money waits; then everybody has a turn.
     let others = SERVICES.iter().map(|service| service.name).chain([GATEWAY]).cycle();
     let mut victims = (0..KILLS).zip(std::iter::once("payment").chain(others));
@@ -139,6 +143,34 @@ async fn processes_are_killed_twenty_times_under_load_and_nothing_is_lost_or_don
     let checked = crash::check(&fleet.remote(), &shared, 7, 0).await.unwrap();
     assert!(checked.holds(), "{checked:#?}");
     assert!(checked.judged.orders >= 15 + 5 * KILLS && checked.judged.captures >= 40, "{:?}", checked.judged);
+    fleet.verify();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_engine_is_killed_under_load_and_nothing_is_lost_or_done_twice() {
+    // Not the registry, whose server of these tests keeps its schemas in memory.
+    const ENGINES: [&str; 6] = ["redis", "postgresql", "mariadb", "kafka", "couchdb", "minio"];
+    let fleet = Fleet::start(&[]).await;
+    let shop = fleet.remote();
+    let shared = Shared::new(Record::open(&fleet.folder().join("record.ndjson")).unwrap());
+    {
+        let conduct = async {
+            for (number, engine) in (1..).zip(ENGINES) {
+                until_taken(&shared, fleet.clock, 10 * number).await;
+                fleet.crash_engine(engine).await;
+            }
+            until_taken(&shared, fleet.clock, 90).await;
+        };
+        let load = crash::live(&shop, &shared, 7, 0, 4);
+        futures::pin_mut!(conduct, load);
+        match futures::future::select(conduct, load).await {
+            Either::Left(((), _)) => {}
+            Either::Right((findings, _)) => unreachable!("the gateway answers all the time: {findings:?}"),
+        }
+    }
+    let checked = crash::check(&shop, &shared, 7, 0).await.unwrap();
+    assert!(checked.holds(), "{checked:#?}");
+    assert!(checked.judged.orders >= 90 && checked.judged.captures >= 40, "{:?}", checked.judged);
     fleet.verify();
 }
 
