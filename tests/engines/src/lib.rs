@@ -5,6 +5,7 @@
 
 pub mod proxy;
 mod server;
+pub mod tls;
 
 use std::{
     path::PathBuf,
@@ -18,7 +19,7 @@ use platform::{
     settings::{CouchdbSettings, DEFAULTS, EngineSettings, KafkaSettings, RedisSettings, RegistrySettings, S3Settings, environment},
 };
 
-pub use self::server::{Server, TlsFiles};
+pub use self::server::Server;
 
 const VARIABLE: &str = "CRASHCART_ENGINES";
 
