@@ -13,6 +13,7 @@
 //!
 //! What is left out: an object mapper, a query builder, lazy anything. Every statement of a service stands in its `store.rs`.
 
+pub(crate) mod after;
 mod cell;
 #[cfg(feature = "engines")]
 mod mariadb;
@@ -36,7 +37,7 @@ use std::{
 pub use cell::{Cell, Column, FromRow, Row};
 pub use migrate::{Migration, Script, latest_number};
 #[cfg(feature = "engines")]
-pub use server::Options;
+pub use server::{Options, Replica};
 use tokio::sync::Notify;
 pub use value::{Kind, Value};
 
@@ -125,6 +126,9 @@ pub struct Counters {
     pub commits: AtomicU64,
     /// How often an engine refused work that it could not put in an order with others, so that it was run again.
     pub reruns: AtomicU64,
+    /// Reads that a replica has answered, and those that it should have and the primary did: it was away, or too far behind.
+    pub replica_reads: AtomicU64,
+    pub replica_misses: AtomicU64,
     by_text: OnceLock<Mutex<BTreeMap<String, u64>>>,
 }
 
@@ -194,8 +198,15 @@ impl Db {
     #[cfg(feature = "engines")]
     pub fn mariadb(service: &'static str, options: &Options, chance: Chance, faults: Faults) -> Result<Self, DbError> {
         let schema = options.schema_of(service, "MariaDB")?;
-        let server = Box::new(mariadb::Mariadb::new(service, options, &schema)?);
-        let engine = Engine::Server(Arc::new(server::Engine::new(service, server, schema, options, chance)));
+        let engine = |options: &Options| {
+            let server = Box::new(mariadb::Mariadb::new(service, options, &schema)?);
+            Ok::<_, DbError>(server::Engine::new(service, server, schema.clone(), options, chance))
+        };
+        let replica = match &options.replica {
+            Some(replica) => Some((engine(&Options { url: replica.url.clone(), ..options.clone() })?, replica.wait)),
+            None => None,
+        };
+        let engine = Engine::Server(Arc::new(engine(options)?.followed_by(replica)));
         Ok(Self { service, engine, faults, counters: Arc::default() })
     }
 
@@ -244,6 +255,29 @@ impl Db {
             Engine::Sqlite(engine) => engine.read(&self.counters, work).await,
             #[cfg(feature = "engines")]
             Engine::Server(engine) => engine.read(&self.counters, work).await,
+        }
+    }
+
+    /// [`Db::read`] for who is only shown something: where reads may go to a replica and the request says what it has seen, a replica that has come
+    /// so far is read ([`after`]). What a decision hangs on is read with [`Db::read`].
+    pub async fn look<T, E>(&self, work: impl AsyncFnOnce(&mut Tx<'_>) -> Result<T, E>) -> Result<T, E>
+    where
+        E: From<DbError>,
+    {
+        match &self.engine {
+            Engine::Sqlite(engine) => engine.read(&self.counters, work).await,
+            #[cfg(feature = "engines")]
+            Engine::Server(engine) => engine.look(&self.counters, work).await,
+        }
+    }
+
+    /// Whether there is a replica to read from.
+    #[must_use]
+    pub fn has_replica(&self) -> bool {
+        match &self.engine {
+            Engine::Sqlite(_) => false,
+            #[cfg(feature = "engines")]
+            Engine::Server(engine) => engine.has_replica(),
         }
     }
 

@@ -27,7 +27,9 @@ use crate::{
     fault::Faults,
     limiter::{Bucket, Limiter},
     schema::Registry,
-    settings::{EngineSettings, Events, KafkaSettings, Objects, Papers, RegistrySettings, Schemas, Settings, SettingsError, Shelf, Tables},
+    settings::{
+        EngineSettings, Events, KafkaSettings, Objects, Papers, Reads, RegistrySettings, Schemas, Settings, SettingsError, Shelf, Tables,
+    },
 };
 
 /// Why an engine cannot stand behind a store.
@@ -90,6 +92,16 @@ impl Engines {
         for (setting, tables) in stores.sql.all() {
             if let Some(at) = At::of(tables) {
                 at.address(setting, &engines)?;
+            }
+        }
+        if stores.reads == Reads::Replica {
+            let follows = |(_, tables): &(&str, Tables)| *tables == Tables::Mariadb;
+            if !stores.sql.all().iter().any(follows) {
+                let reason = "no service has its tables on MariaDB, so there is nothing to follow; set one of [stores.sql] to it, or this to \"primary\"";
+                return Err(EngineError::Refused { key: "stores.reads", reason: reason.into() });
+            }
+            if engines.mariadb.replica_url.is_none() {
+                return Err(EngineError::Unset { setting: "stores.reads", engine: "replica", key: "engines.mariadb.replica_url" });
             }
         }
         if stores.schemas == Schemas::Registry {

@@ -27,7 +27,7 @@ use toml::{Table, Value};
 
 pub use self::{
     engines::{
-        CouchdbSettings, EngineSettings, Events, KafkaSettings, MariadbSettings, Objects, Papers, PostgresqlSettings, RedisSettings,
+        CouchdbSettings, EngineSettings, Events, KafkaSettings, MariadbSettings, Objects, Papers, PostgresqlSettings, Reads, RedisSettings,
         RegistrySettings, S3Settings, Schemas, Shelf, StoreSettings, Tables,
     },
     environment::environment,

@@ -217,12 +217,12 @@ impl App {
     }
 
     pub async fn get(&self, id: OrderId) -> Result<View, OrderError> {
-        self.db
-            .read(async |tx: &mut Tx<'_>| {
-                let order = store::by_id(tx, id).await?.ok_or(OrderError::Unknown(id))?;
-                view(tx, &order).await
-            })
-            .await
+        self.db.read(async |tx: &mut Tx<'_>| one(tx, id).await).await
+    }
+
+    /// [`App::get`] for who is only shown it: a replica may answer.
+    pub async fn shown(&self, id: OrderId) -> Result<View, OrderError> {
+        self.db.look(async |tx: &mut Tx<'_>| one(tx, id).await).await
     }
 
     /// The digest of the session's token, of an order without a customer.
@@ -233,7 +233,7 @@ impl App {
     /// A customer's orders, the newest first.
     pub async fn of_customer(&self, customer: CustomerId, before: i64, limit: u32) -> Result<Vec<(i64, View)>, OrderError> {
         self.db
-            .read(async |tx: &mut Tx<'_>| {
+            .look(async |tx: &mut Tx<'_>| {
                 let mut views = Vec::new();
                 for (seq, order) in store::of_customer(tx, customer, before, limit).await? {
                     views.push((seq, view(tx, &order).await?));
@@ -352,6 +352,11 @@ fn saga_data(order: &Order, method: PaymentMethod) -> Data {
 
 fn created(view: &View) -> Result<Answer, Problem> {
     Ok(Answer::created(format!("/orders/{}", view.id), view)?.version(view.version))
+}
+
+async fn one(tx: &mut Tx<'_>, id: OrderId) -> Result<View, OrderError> {
+    let order = store::by_id(tx, id).await?.ok_or(OrderError::Unknown(id))?;
+    view(tx, &order).await
 }
 
 /// The order as others see it.

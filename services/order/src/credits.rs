@@ -62,7 +62,7 @@ impl App {
     /// The credits of an order, the oldest first.
     pub async fn credits(&self, id: OrderId) -> Result<Vec<Credit>, OrderError> {
         self.db
-            .read(async |tx: &mut Tx<'_>| {
+            .look(async |tx: &mut Tx<'_>| {
                 let order = store::head(tx, id).await?.ok_or(OrderError::Unknown(id))?;
                 Ok(of(tx, id, order.currency).await?)
             })

@@ -138,7 +138,7 @@ async fn own(app: &App, caller: &Caller, id: OrderId, owner: Option<CustomerId>)
 )]
 async fn get(State(app): State<App>, caller: Caller, Path(id): Path<OrderId>, Query(wait): Query<Wait>) -> Result<Answer, Problem> {
     let wait = wait.duration()?;
-    let mut order = app.get(id).await?;
+    let mut order = app.shown(id).await?;
     own(&app, &caller, id, order.customer_id).await?;
     if let Some(wait) = wait
         && !order.status.is_settled()

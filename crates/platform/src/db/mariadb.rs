@@ -129,6 +129,15 @@ impl Server for Mariadb {
         None
     }
 
+    /// What the log has reached, which is as far as this commit or further: what a repeat found done was done before.
+    fn place(&self) -> Option<&'static str> {
+        Some("SELECT replace(@@gtid_binlog_pos, ',', '+')")
+    }
+
+    fn has_come_to(&self, place: &str, wait: Duration) -> Option<String> {
+        Some(format!("SELECT MASTER_GTID_WAIT('{}', {})", place.replace('+', ","), wait.as_secs_f64()))
+    }
+
     fn verdict(&self, error: &dyn DatabaseError) -> Verdict {
         match number_of(error) {
             // Changed since the snapshot, waited too long for a lock, chosen from a deadlock.

@@ -36,7 +36,11 @@ pub(super) use self::{
     connection::{Connection, ServerRow},
     text::{Texts, translated},
 };
-use super::{Counters, DbError, Dialect, Session as Of, Tx, Value, head};
+use super::{
+    Counters, DbError, Dialect, Session as Of, Tx, Value,
+    after::{After, Visit},
+    head,
+};
 use crate::{
     auth::Secret,
     chance::{Chance, Stream},
@@ -65,13 +69,23 @@ pub struct Options {
     pub connections: u32,
     /// The longest wait for a connection, and the longest time that a transaction takes with all its repeats.
     pub patience: Duration,
+    /// Who follows the server and may be read from; MariaDB only.
+    pub replica: Option<Replica>,
+}
+
+/// A server that follows another.
+#[derive(Clone, Debug)]
+pub struct Replica {
+    pub url: Secret,
+    /// How long a read waits for it to come as far as the read must see; then the primary is asked.
+    pub wait: Duration,
 }
 
 impl Options {
     /// Ten connections, five seconds.
     #[must_use]
     pub const fn new(url: Secret) -> Self {
-        Self { url, schema: None, connections: 10, patience: Duration::from_secs(5) }
+        Self { url, schema: None, connections: 10, patience: Duration::from_secs(5), replica: None }
     }
 
     /// The name of a service's schema on this server.
@@ -112,6 +126,14 @@ pub(super) trait Server: Send + Sync {
     fn turn(&self, statement: &str) -> String;
     /// [`Tx::insert_new`], where one statement can say it; elsewhere the plain insert is tried, and a taken key does no harm to what was done before.
     fn insert_unless_taken(&self, insert: &str) -> Option<String>;
+    /// Asks for the place that this server's log has reached, as text; nothing where it keeps no log.
+    fn place(&self) -> Option<&'static str> {
+        None
+    }
+    /// Asks, on a replica, whether it has come to a place, and waits for that so long; answered with 0 once it has.
+    fn has_come_to(&self, _place: &str, _wait: Duration) -> Option<String> {
+        None
+    }
     /// What an error of the engine means.
     fn verdict(&self, error: &dyn sqlx::error::DatabaseError) -> Verdict;
     /// The engine's own words for it, without values in them.
@@ -138,6 +160,8 @@ pub(super) struct Engine {
     server: Box<dyn Server>,
     schema: String,
     patience: Duration,
+    /// Who follows, and how long a read waits for him.
+    replica: Option<(Box<Self>, Duration)>,
     clock: Clock,
     most: usize,
     free: Semaphore,
@@ -160,6 +184,7 @@ impl Engine {
             server,
             schema,
             patience: options.patience,
+            replica: None,
             clock: Clock::real(),
             most: options.connections.max(1) as usize,
             free: Semaphore::new(options.connections.max(1) as usize),
@@ -168,6 +193,16 @@ impl Engine {
             beside: Beside::default(),
             pauses: Mutex::new(chance.stream(service, "db", "pauses")),
         }
+    }
+
+    /// With a replica that may be read from.
+    #[must_use]
+    pub(super) fn followed_by(self, replica: Option<(Self, Duration)>) -> Self {
+        Self { replica: replica.map(|(engine, wait)| (Box::new(engine), wait)), ..self }
+    }
+
+    pub(super) const fn has_replica(&self) -> bool {
+        self.replica.is_some()
     }
 
     pub(super) fn dialect(&self) -> Dialect {
@@ -201,9 +236,61 @@ impl Engine {
         E: From<DbError>,
     {
         let_others().await;
-        let _permit = self.permit().await?;
+        let permit = self.permit().await?;
+        self.read_on(None, permit, counters, work).await
+    }
+
+    /// [`Engine::read`], of the replica if it has come to where the request must be shown; else here.
+    pub(super) async fn look<T, E>(&self, counters: &Counters, work: impl AsyncFnOnce(&mut Tx<'_>) -> Result<T, E>) -> Result<T, E>
+    where
+        E: From<DbError>,
+    {
+        let Some((replica, wait)) = &self.replica else { return self.read(counters, work).await };
+        let Some(after) = Visit::asked() else { return self.read(counters, work).await };
+        if let Some((connection, permit)) = replica.come_to(&after, *wait).await {
+            counters.replica_reads.fetch_add(1, Ordering::Relaxed);
+            return replica.read_on(Some(connection), permit, counters, work).await;
+        }
+        counters.replica_misses.fetch_add(1, Ordering::Relaxed);
+        self.read(counters, work).await
+    }
+
+    /// A connection of a replica's, in a snapshot that has all up to a place; none when it does not come there in time, or is away.
+    async fn come_to(&self, after: &After, wait: Duration) -> Option<(Connection, SemaphorePermit<'_>)> {
+        let permit = self.permit().await.ok()?;
+        let come = async {
+            let mut connection = self.connection().await?;
+            if let After::Place(place) = after {
+                let Some(question) = self.server.has_come_to(place, wait) else { return Ok(None) };
+                let answer = connection.number(&question).await.map_err(|error| self.told(&question, error))?;
+                if answer != Some(0) {
+                    self.give_back(connection);
+                    return Ok(None);
+                }
+            }
+            connection.run(self.server.read()).await.map_err(|error| self.told(self.server.read(), error))?;
+            Ok(Some(connection))
+        };
+        // It waits for the place itself; whoever takes much longer than that is not there.
+        let connection = self.within(wait.saturating_mul(2), come).await.ok()??;
+        Some((connection, permit))
+    }
+
+    async fn read_on<T, E>(
+        &self,
+        ready: Option<Connection>,
+        _permit: SemaphorePermit<'_>,
+        counters: &Counters,
+        work: impl AsyncFnOnce(&mut Tx<'_>) -> Result<T, E>,
+    ) -> Result<T, E>
+    where
+        E: From<DbError>,
+    {
         let snapshot = async {
-            let mut connection = self.begin(self.server.read()).await?;
+            let mut connection = match ready {
+                Some(connection) => connection,
+                None => self.begin(self.server.read()).await?,
+            };
             let mut tx = Tx::new(Of::Server(Session::new(self, &mut connection)), counters, true);
             let answer = self.beside.at_home(work(&mut tx)).await;
             let trouble = tx.trouble();
@@ -336,7 +423,7 @@ impl Engine {
                 committing.store(true, Ordering::Relaxed);
                 match connection.run("COMMIT").await {
                     Ok(()) => {
-                        self.give_back(connection);
+                        self.tell_the_place(connection).await;
                         counters.commits.fetch_add(1, Ordering::Relaxed);
                         wakes.ring();
                         Ok(Attempt::Ended(Ok(answer)))
@@ -356,6 +443,22 @@ impl Engine {
                 Ok(Attempt::Ended(Err(error)))
             }
         }
+    }
+
+    /// Gives a connection back that has just committed; tells the request how far that was, where reads may be the replica's.
+    async fn tell_the_place(&self, mut connection: Connection) {
+        if self.replica.is_none() || !Visit::is_told() {
+            return self.give_back(connection);
+        }
+        let place = match self.server.place() {
+            Some(question) => connection.lines(question).await.map(|lines| lines.into_iter().next()),
+            None => Ok(None),
+        };
+        // A connection that does not answer this is not used again; that the change was kept is known.
+        if place.is_ok() {
+            self.give_back(connection);
+        }
+        Visit::reached(place.ok().flatten());
     }
 
     /// Ends a transaction of which nothing is kept, and the connection's use with it.

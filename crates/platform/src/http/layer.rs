@@ -16,6 +16,7 @@ use http::{HeaderValue, header};
 use crate::{
     auth::{access::Guard, caller::Admitted},
     clock::Clock,
+    db::after::{READ_AFTER, Visit},
     problem::{Problem, kinds},
     telemetry::{
         context::{CORRELATION_HEADER, Contexts},
@@ -36,6 +37,8 @@ pub struct Frame {
     pub max_body_bytes: usize,
     /// Set where requests need a token.
     pub guard: Option<Guard>,
+    /// Whether what is shown may come from a replica.
+    pub has_replica: bool,
 }
 
 /// Puts the layer around a service's router.
@@ -52,6 +55,7 @@ async fn around(State(frame): State<Arc<Frame>>, mut request: Request, next: Nex
     let started = frame.clock.now();
     let context = frame.contexts.from_headers(request.headers());
     let method = request.method().clone();
+    let visit = frame.has_replica.then(|| Visit::of(frame.service, &method, request.headers()));
     let route = request.extensions().get::<MatchedPath>().cloned();
     let path = request.uri().path().to_owned();
     let pattern = route.as_ref().map_or("unknown", MatchedPath::as_str);
@@ -69,7 +73,7 @@ async fn around(State(frame): State<Arc<Frame>>, mut request: Request, next: Nex
     };
     let work = AssertUnwindSafe(work).catch_unwind();
     let limited = frame.clock.timeout(frame.timeout, work);
-    let outcome = context.clone().scope(limited).await;
+    let outcome = context.clone().scope(Visit::scope(visit.clone(), limited)).await;
     let mut response = match outcome {
         Ok(Ok(response)) => response,
         Ok(Err(_)) => {
@@ -83,6 +87,9 @@ async fn around(State(frame): State<Arc<Frame>>, mut request: Request, next: Nex
     }
     if let Some(value) = context.correlation_id().and_then(|id| HeaderValue::from_str(id).ok()) {
         response.headers_mut().insert(CORRELATION_HEADER, value);
+    }
+    if let Some(token) = visit.and_then(|visit| visit.token()) {
+        response.headers_mut().insert(READ_AFTER, token);
     }
     let took = frame.clock.now().since(started);
     let status = response.status();

@@ -93,6 +93,16 @@ pub enum Events {
     Kafka,
 }
 
+/// Who answers a request that is only shown something, where tables are on MariaDB.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Reads {
+    /// The server that takes the changes.
+    Primary,
+    /// One that follows it (`engines.mariadb.replica_url`), if the request says how far it must have come.
+    Replica,
+}
+
 /// Where documents are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -111,6 +121,7 @@ pub struct StoreSettings {
     pub limiter: Shelf,
     pub blobs: Objects,
     pub sql: SqlSettings,
+    pub reads: Reads,
     pub schemas: Schemas,
     pub bus: Events,
     pub documents: Papers,
@@ -207,6 +218,8 @@ pub struct MariadbSettings {
     pub schema_prefix: String,
     #[serde(deserialize_with = "filled")]
     pub replica_url: Option<Secret>,
+    /// How long a read waits for the replica; then the primary is asked.
+    pub replica_wait_ms: u64,
 }
 
 #[derive(Clone, Debug, Deserialize)]

@@ -20,6 +20,14 @@ impl World {
                 "Commits of the engine since the start; each is one fsync with durability \"power\".",
                 counters.commits.load(Relaxed),
             );
+            if standing.db.has_replica() {
+                show("store_replica_reads", "Reads that the replica has answered since the start.", counters.replica_reads.load(Relaxed));
+                show(
+                    "store_replica_misses",
+                    "Reads that the primary answered since the start because the replica was away or behind.",
+                    counters.replica_misses.load(Relaxed),
+                );
+            }
             for consumer in standing.instances.values().flat_map(|instance| instance.consumers.iter()) {
                 let (stats, labels) = (consumer.stats(), [("group", consumer.group())]);
                 metrics.gauges("consumer_handled", "Events handled since the start.").with(&labels).set(stats.handled as f64);

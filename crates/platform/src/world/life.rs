@@ -93,6 +93,7 @@ impl World {
                 timeout: Duration::from_millis(inner.platform.request_timeout_ms),
                 max_body_bytes: inner.platform.max_body_bytes,
                 guard: inner.guard.clone(),
+                has_replica: db.has_replica(),
             },
         );
         let mut running = Vec::new();

@@ -32,17 +32,31 @@ impl World {
 
     #[cfg(feature = "engines")]
     fn schema(&self, service: &'static str, setting: &'static str, at: At) -> Result<Db, BuildError> {
+        use std::time::Duration;
+
+        use crate::{
+            db::{Options, Replica},
+            settings::Reads,
+        };
+
         let engines = self.0.settings.engines()?;
         let url = at.address(setting, &engines).map_err(|error| BuildError::Other(error.to_string()))?;
         let (prefix, connections, timeout_ms) = match at {
             At::Postgresql => (engines.postgresql.schema_prefix, engines.postgresql.connections, engines.postgresql.timeout_ms),
             At::Mariadb => (engines.mariadb.schema_prefix, engines.mariadb.connections, engines.mariadb.timeout_ms),
         };
-        let options = crate::db::Options {
+        let replica = match self.0.settings.stores()?.reads {
+            Reads::Primary => None,
+            Reads::Replica => {
+                engines.mariadb.replica_url.map(|url| Replica { url, wait: Duration::from_millis(engines.mariadb.replica_wait_ms) })
+            }
+        };
+        let options = Options {
             url,
             schema: Some(format!("{prefix}{}", service.replace('-', "_"))),
             connections,
-            patience: std::time::Duration::from_millis(timeout_ms),
+            patience: Duration::from_millis(timeout_ms),
+            replica: replica.filter(|_| at == At::Mariadb),
         };
         let (chance, faults) = (self.0.chance, self.0.faults.clone());
         Ok(match at {

@@ -8,6 +8,7 @@ mod bus;
 mod cache;
 mod documents;
 mod limiter;
+mod replica;
 mod schemas;
 mod services;
 mod sql;

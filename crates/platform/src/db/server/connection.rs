@@ -89,6 +89,15 @@ impl Connection {
         Ok(matches!(row.cell(0), Ok(Cell::Bool(true) | Cell::Integer(1))))
     }
 
+    /// The first column of the first row, where that is a number.
+    pub(super) async fn number(&mut self, question: &str) -> Result<Option<i64>, sqlx::Error> {
+        let row = self.fetch_optional(question.into(), &[]).await?.ok_or(sqlx::Error::RowNotFound)?;
+        Ok(match row.cell(0) {
+            Ok(Cell::Integer(number)) => Some(number),
+            _ => None,
+        })
+    }
+
     pub(super) async fn ping(&mut self) -> Result<(), sqlx::Error> {
         on_each!(self, connection => connection.ping().await)
     }
