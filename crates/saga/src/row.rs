@@ -57,6 +57,19 @@ impl FromRow for Stored {
     }
 }
 
+/// A saga that is to be looked at, and the moment for which it said so.
+#[derive(Clone, Copy, Debug)]
+pub struct Due {
+    pub id: Uuid,
+    pub wake_at: Timestamp,
+}
+
+impl FromRow for Due {
+    fn from_row(row: &Row<'_>) -> Result<Self, DbError> {
+        Ok(Self { id: row.get("id")?, wake_at: row.get("wake_at")? })
+    }
+}
+
 /// The migration that makes the table, `TABLE`; its number is the service's.
 #[must_use]
 pub fn migration(number: i64, table: &str) -> Migration {

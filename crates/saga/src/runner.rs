@@ -22,7 +22,7 @@ use types::{Timestamp, id::Uuid};
 
 use crate::{
     Definition, Outcome, Run, Undone,
-    row::{State, Stored},
+    row::{Due, State, Stored},
 };
 
 /// While a saga is being worked on nobody else looks at it for this long; after a crash it waits at most as long.
@@ -165,30 +165,34 @@ impl<D: Definition> Runner<D> {
     pub async fn sweep(&self) -> Result<Progress, DbError> {
         let inner = &self.inner;
         let now = inner.clock.now();
-        let horizon = if inner.fresh.swap(false, Ordering::SeqCst) { Timestamp::from_micros(i64::MAX) } else { now };
-        let due = format!(
-            "SELECT id FROM {} WHERE state IN ('FORWARD', 'BACK') AND wake_at <= ? ORDER BY wake_at, id LIMIT {SWEEP}",
-            inner.table
-        );
-        let ids: Vec<Uuid> = inner.db.read(async |tx: &mut Tx<'_>| tx.fetch_all(&due, values![horizon]).await).await?;
-        if ids.is_empty() {
+        let is_fresh = inner.fresh.load(Ordering::SeqCst);
+        let (until, values) = if is_fresh { ("", vec![]) } else { ("AND wake_at <= ?", values![now]) };
+        let due =
+            format!("SELECT id, wake_at FROM {} WHERE state IN ('FORWARD', 'BACK') {until} ORDER BY wake_at, id LIMIT {SWEEP}", inner.table);
+        let due: Vec<Due> = inner.db.read(async |tx: &mut Tx<'_>| tx.fetch_all(&due, values).await).await?;
+        // Not before: where the store has no answer at the start, what the last life left is still to be taken on.
+        inner.fresh.store(false, Ordering::SeqCst);
+        if due.is_empty() {
             let next = format!("SELECT min(wake_at) FROM {} WHERE state IN ('FORWARD', 'BACK')", inner.table);
             let next: Option<Timestamp> = inner.db.read(async |tx: &mut Tx<'_>| tx.fetch_one(&next, vec![]).await).await?;
             return Ok(next.map_or(Progress::Idle, Progress::Until));
         }
-        // Whoever works on one has this long; then it is due again.
-        let (taken, until) = (ids.clone(), now.plus(PATIENCE));
-        let take = format!("UPDATE {} SET wake_at = ? WHERE id = ?", inner.table);
-        inner
+        // Whoever works on one has this long; then it is due again. What another process has taken since is not due any more.
+        let until = now.plus(PATIENCE);
+        let take = format!("UPDATE {} SET wake_at = ? WHERE id = ? AND wake_at = ?", inner.table);
+        let taken = inner
             .db
-            .write(async move |tx: &mut Tx<'_>| -> Result<(), DbError> {
-                for id in &taken {
-                    tx.execute(&take, values![until, *id]).await?;
+            .write(async move |tx: &mut Tx<'_>| -> Result<Vec<Uuid>, DbError> {
+                let mut taken = Vec::with_capacity(due.len());
+                for Due { id, wake_at } in &due {
+                    if tx.execute(&take, values![until, *id, *wake_at]).await? == 1 {
+                        taken.push(*id);
+                    }
                 }
-                Ok(())
+                Ok(taken)
             })
             .await?;
-        ids.into_iter().for_each(|id| self.kick(id));
+        taken.into_iter().for_each(|id| self.kick(id));
         Ok(Progress::More)
     }
 

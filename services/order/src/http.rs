@@ -96,7 +96,11 @@ struct ListQuery {
 ///
 /// To another customer the list is empty.
 #[utoipa::path(
-    get, path = "/orders", tag = "orders", params(ListQuery),
+    get, path = "/orders", tag = "orders",
+    params(
+        ListQuery,
+        ("X-Read-After" = Option<String>, Header, description = "What it must have seen, as the answer to a change told it; where a replica may answer"),
+    ),
     responses(
         (status = 200, description = "A page of orders", body = Page<Order>),
         (status = "4XX", description = "Refused", body = Problem, content_type = "application/problem+json"),
@@ -129,6 +133,7 @@ async fn own(app: &App, caller: &Caller, id: OrderId, owner: Option<CustomerId>)
         Wait,
         ("id" = OrderId, Path, description = "The order's id"),
         ("X-Session-Token" = Option<String>, Header, description = "A guest's, where requests need a token"),
+        ("X-Read-After" = Option<String>, Header, description = "What it must have seen, as the answer to a change told it; where a replica may answer"),
     ),
     responses(
         (status = 200, description = "The order", body = Order),

@@ -236,6 +236,7 @@ fn variables(ports: &BTreeMap<String, Ports>) -> Vec<(String, String)> {
         ("STORES__SQL__PAYMENT", "postgresql"),
         ("STORES__SQL__CART", "mariadb"),
         ("STORES__SQL__ORDER", "mariadb"),
+        ("STORES__READS", "replica"),
         ("STORES__DOCUMENTS", "couchdb"),
         ("STORES__SCHEMAS", "registry"),
         ("STORES__BUS", "kafka"),

@@ -44,6 +44,15 @@ async fn a_customer_buys_where_every_service_has_a_process_of_its_own() {
     assert_eq!(bought.status, "FULFILLED_READY");
     let payment = shop.must(Request::get(format!("/payments/{}", bought.payment))).await.unwrap();
     assert_eq!((payment["status"].as_str(), &payment["captured"]), (Some("CAPTURED"), &bought.total));
+    // An order is shown by the replica to who does not mind.
+    let path = format!("/orders/{}", bought.order);
+    let clock = fleet.clock;
+    let until = clock.now().plus(PATIENCE);
+    while shop.call(Request::get(&*path).header("x-read-after", "any")).await.unwrap().status != StatusCode::OK {
+        assert!(clock.now() < until, "the replica has no order within {PATIENCE:?}");
+        clock.sleep(LOOK).await;
+    }
+    assert!(fleet.count("order", "store_replica_reads").await >= 1.0, "no read went to the replica");
     let refused = Buyer::new(&fleet, 2).buy("tok_decline_insufficient").await;
     assert_eq!(refused.status, "CANCELLED");
 
@@ -191,7 +200,7 @@ async fn every_engine_is_killed_under_load_and_nothing_is_lost_or_done_twice() {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_processes_of_a_service_share_its_work_and_one_that_is_killed_loses_nothing() {
     const BUYERS: usize = 40;
-    let mut fleet = Fleet::start(&["payment", "customer", "pricing"]).await;
+    let mut fleet = Fleet::start(&["payment", "customer", "pricing", "cart", "order"]).await;
     let shop = fleet.remote();
     sell(&shop).await;
     let buyers: Vec<Buyer> = (0..BUYERS).map(|number| Buyer::new(&fleet, number)).collect();
@@ -213,12 +222,14 @@ async fn two_processes_of_a_service_share_its_work_and_one_that_is_killed_loses_
             assert!(fleet.clock.now() < until, "the load does not get on, or one of two processes hears nothing");
             fleet.clock.sleep(LOOK).await;
         }
-        for process in ["payment", "payment-2", "customer", "customer-2", "pricing", "pricing-2"] {
+        for process in ["payment", "payment-2", "customer", "customer-2", "pricing", "pricing-2", "cart", "cart-2", "order", "order-2"] {
             assert!(fleet.count(process, "http_request_duration_seconds_count").await > 0.0, "{process} was asked for nothing");
         }
         fleet.kill("payment");
         fleet.kill("customer");
         fleet.kill("pricing-2");
+        fleet.kill("cart-2");
+        fleet.kill("order");
     };
     let (all, ()) = futures::join!(load, conduct);
 

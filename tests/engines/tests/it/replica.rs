@@ -63,16 +63,16 @@ static NOTES: Manifest = Manifest {
 
 fn used(replica_url: &str) -> Settings {
     let prefix = format!("{}_", unique("replica").replace('-', "_"));
+    // A machine may be busy.
+    let patient = settings().with("engines.mariadb.timeout_ms", 20_000).unwrap().with("engines.mariadb.replica_wait_ms", 500).unwrap();
     [
         ("stores.sql.order", "mariadb"),
         ("stores.reads", "replica"),
         ("engines.mariadb.schema_prefix", prefix.as_str()),
-        ("engines.mariadb.timeout_ms", "20000"),
-        ("engines.mariadb.replica_wait_ms", "500"),
         ("engines.mariadb.replica_url", replica_url),
     ]
     .into_iter()
-    .fold(settings(), |settings, (path, value)| settings.with(path, value).unwrap())
+    .fold(patient, |settings, (path, value)| settings.with(path, value).unwrap())
 }
 
 async fn world(folder: &Path, replica_url: &str) -> World {
