@@ -27,7 +27,7 @@ use toml::{Table, Value};
 
 pub use self::{
     engines::{
-        CouchdbSettings, EngineSettings, Events, KafkaSettings, MariadbSettings, Objects, Papers, PostgresqlSettings, RedisSettings,
+        CassandraSettings, CouchdbSettings, EngineSettings, Events, Goods, KafkaSettings, MariadbSettings, Objects, Papers, PostgresqlSettings, RedisSettings,
         RegistrySettings, S3Settings, Schemas, Shelf, StoreSettings, Tables,
     },
     environment::environment,
