@@ -20,8 +20,9 @@ use std::{
     time::Duration,
 };
 
+use futures::future::BoxFuture;
 use scylla::{
-    client::{caching_session::CachingSession, execution_profile::ExecutionProfile, session::Session, session_builder::SessionBuilder},
+    client::{caching_session::CachingSession, execution_profile::ExecutionProfile, session_builder::SessionBuilder},
     response::{PagingState, PagingStateResponse},
     statement::{Consistency, SerialConsistency, Statement},
     value::Row as Found,
@@ -161,8 +162,8 @@ impl Server {
             if let Some((user, password)) = &inner.login {
                 builder = builder.user(user, password.expose());
             }
-            match inner.clock.timeout(inner.timeout, builder.build()).await {
-                Ok(Ok(session)) => Ok(CachingSession::<std::hash::RandomState>::from(Session::from(session), STATEMENTS_KEPT)),
+            match inner.clock.timeout(inner.timeout, Box::pin(builder.build())).await {
+                Ok(Ok(session)) => Ok(CachingSession::from(session, STATEMENTS_KEPT)),
                 Ok(Err(error)) => Err(error::of_session(self, &error)),
                 Err(elapsed) => Err(self.away(elapsed.to_string())),
             }
@@ -170,8 +171,18 @@ impl Server {
         self.0.session.get_or_try_init(|| connect).await
     }
 
-    /// One statement, with all the rows of its answer.
-    async fn once(&self, cql: &str, values: &[Value], consistency: Consistency, timeout: Duration) -> Result<Answer, CassandraError> {
+    /// One statement, with all the rows of its answer. Boxed: what the driver does is deep, and many layers lie around it.
+    fn once<'a>(
+        &'a self,
+        cql: &'a str,
+        values: &'a [Value],
+        consistency: Consistency,
+        timeout: Duration,
+    ) -> BoxFuture<'a, Result<Answer, CassandraError>> {
+        Box::pin(self.execute(cql, values, consistency, timeout))
+    }
+
+    async fn execute(&self, cql: &str, values: &[Value], consistency: Consistency, timeout: Duration) -> Result<Answer, CassandraError> {
         let session = self.session().await?;
         let is_conditional = cql.contains(" IF ");
         let mut statement = Statement::new(cql).with_page_size(PAGE);
@@ -181,7 +192,7 @@ impl Server {
         let bound: Vec<Bound<'_>> = values.iter().map(Bound).collect();
         let (mut answer, mut page) = (Answer::default(), PagingState::start());
         loop {
-            let asked = session.execute_single_page(statement.clone(), bound.as_slice(), page).await;
+            let asked = Box::pin(session.execute_single_page(statement.clone(), bound.as_slice(), page)).await;
             let (found, next) = asked.map_err(|error| error::of_statement(self, cql, is_conditional, &error))?;
             if found.is_rows() {
                 let strange = |reason: String| self.away(format!("its answer cannot be read: {reason}"));
@@ -275,8 +286,8 @@ impl Keyspace {
         self.0.server.waited_for(migrate::down(self, migrations, number)).await
     }
 
-    async fn ready(&self) -> Result<(), CassandraError> {
-        self.0.ready.get_or_try_init(|| migrate::up(self, self.migrations())).await.copied()
+    fn ready(&self) -> BoxFuture<'_, Result<(), CassandraError>> {
+        Box::pin(async { self.0.ready.get_or_try_init(|| migrate::up(self, self.migrations())).await.copied() })
     }
 
     fn migrations(&self) -> Vec<Migration> {

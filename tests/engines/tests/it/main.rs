@@ -11,6 +11,7 @@ mod limiter;
 mod schemas;
 mod services;
 mod sql;
+mod stock;
 mod tls;
 mod world;
 
