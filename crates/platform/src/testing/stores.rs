@@ -80,8 +80,6 @@ pub fn chosen(settings: crate::settings::Settings) -> crate::settings::Settings 
             ("stores.stock".to_owned(), "cassandra".to_owned()),
             ("engines.cassandra.contact_points".to_owned(), told("cassandra", "contact_points")),
             ("engines.cassandra.prefix".to_owned(), stage),
-            // A server that others keep busy.
-            ("engines.cassandra.timeout_ms".to_owned(), "20000".to_owned()),
         ]),
         Some(other) => panic!("CRASHCART_TEST_STOCK is `{other}`; it can be cassandra"),
     }

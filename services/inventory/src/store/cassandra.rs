@@ -562,7 +562,8 @@ impl Cassandra {
         for hour in self.swept(now).await?..=rows::hour_of(now) {
             for due in rows::due(&self.space, hour, now, limit).await? {
                 // Where its row is the hold, the server's clock ends it.
-                if !(due.fades && self.space.rows_fade()) || !rows::is_held(&self.space, due.reservation).await? {
+                let goes_by_the_server = due.fades && self.space.rows_fade();
+                if !(goes_by_the_server && rows::is_held(&self.space, due.reservation).await?) {
                     over.push(due);
                 }
             }

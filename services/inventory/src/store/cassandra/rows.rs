@@ -279,7 +279,7 @@ impl Decided {
 }
 
 const OPERATION: &str =
-    "attempt, state, at, until, effects, endpoint, token, fingerprint, topic, event_key, event_id, status, body, location, etag";
+    "attempt, state, at, until, effects, endpoint, request_key, fingerprint, topic, event_key, event_id, status, body, location, etag";
 
 impl FromRow for Decided {
     fn from_row(row: &Row<'_>) -> Result<Self, DbError> {
@@ -287,7 +287,7 @@ impl FromRow for Decided {
         let (until, effects) = (row.get("until")?, row.get("effects")?);
         let note = Note {
             endpoint: row.get("endpoint")?,
-            token: row.get("token")?,
+            token: row.get("request_key")?,
             fingerprint: row.get("fingerprint")?,
             topic: row.get("topic")?,
             event_key: row.get("event_key")?,
