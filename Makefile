@@ -3,7 +3,7 @@
 CRASHCART ?= cargo run --release --
 ARGS ?=
 
-.PHONY: help up seed test demo bench bench-engines bench-growth crash crash-images replays fuzz lab-statistics coverage contract test-engines engines-up engines-down engines-status tidy docs ci hooks
+.PHONY: help up seed test demo bench bench-engines bench-growth crash crash-images replays fuzz lab-statistics coverage contract test-engines engines-up engines-down engines-status engines-crash tidy docs ci hooks
 
 help:
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -72,6 +72,9 @@ engines-down: ## stops the engines that were started so, and takes their data aw
 
 engines-status: ## which engines are up, where, and whether they answer
 	@cargo xtask engines status $(ARGS)
+
+engines-crash: ## kills engines and starts each again over its data; ARGS="--only kafka" for some
+	@cargo xtask engines crash $(ARGS)
 
 tidy: ## the order of the house
 	cargo xtask tidy

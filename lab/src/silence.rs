@@ -232,6 +232,7 @@ impl Experiment for Silence {
             ("order.capture", "authorize".into()),
             ("order.payment_deadline_seconds", (self.plan.deadline / 1_000_000).into()),
             ("payment.psp_timeout_ms", (self.plan.patience / 1_000).into()),
+            ("psp.answer_limit_ms", (self.plan.silence / 1_000).into()),
             ("payment.first_inquiry_seconds", (self.plan.inquiry / 1_000_000).into()),
             // What is studied is an order whose payment is silent, and not a provider that is given up: by chance the silent may crowd on one
             // of the instances.
@@ -247,8 +248,8 @@ impl Experiment for Silence {
         }
         Err(LabError::Unfit(
             "this system takes the money after the authorization, and the scenario needs both at once. Start it with \
-             CRASHCART_ORDER__CAPTURE=authorize; payment.psp_timeout_ms, payment.first_inquiry_seconds and order.payment_deadline_seconds must \
-             match patience_seconds, inquiry_seconds and deadline_seconds"
+             CRASHCART_ORDER__CAPTURE=authorize; payment.psp_timeout_ms, psp.answer_limit_ms, payment.first_inquiry_seconds and \
+             order.payment_deadline_seconds must match patience_seconds, silence_seconds, inquiry_seconds and deadline_seconds"
                 .into(),
         ))
     }
@@ -259,8 +260,11 @@ impl Experiment for Silence {
 
     fn visits(&self, trial: &Trial<Cell>) -> Vec<Visit> {
         let silent = trial.cell.silent;
-        let visit =
-            |buyer: &Buyer| Visit { arrival: buyer.arrival, card: buyer.token(self.plan.kind, silent), decided: buyer.decided(silent) };
+        let visit = |buyer: &Buyer| Visit {
+            arrival: buyer.arrival,
+            card: buyer.token(self.plan.kind, silent),
+            decided: buyer.decided(&self.plan, silent),
+        };
         self.buyers.iter().map(visit).collect()
     }
 

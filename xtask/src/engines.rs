@@ -1,4 +1,4 @@
-//! `cargo xtask engines up|down|status`: the real engines for development and for the pipeline, where there is no Docker: from packages, on free ports
+//! `cargo xtask engines up|down|status|crash`: the real engines for development and for the pipeline, where there is no Docker: from packages, on free ports
 //! of the loopback, over data that is thrown away. One table says which there are; for each, a file says where it comes from, how it is
 //! configured and started, how it is asked whether it is ready, and what settings it adds. Nothing here knows what the services do with them.
 //! Images for users are another matter: what is started here listens to this machine alone and forgets everything.
@@ -71,7 +71,7 @@ pub const SETTINGS: &str = "engines.toml";
 /// How long an engine may take until it answers, on a machine that does other things too.
 const PATIENCE: Duration = Duration::from_secs(180);
 
-const USAGE: &str = "usage: cargo xtask engines up|down|status [--only redis,postgresql] [--data FOLDER]";
+const USAGE: &str = "usage: cargo xtask engines up|down|status|crash [--only redis,postgresql] [--data FOLDER]";
 
 pub fn run(args: &[String]) -> ExitCode {
     let (verb, folder, wanted) = match parse(args) {
@@ -85,6 +85,7 @@ pub fn run(args: &[String]) -> ExitCode {
         Verb::Up => up(&folder, &wanted),
         Verb::Down => down(&folder, &wanted),
         Verb::Status => status(&folder, &wanted),
+        Verb::Crash => crash(&folder, &wanted),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,
@@ -101,6 +102,7 @@ enum Verb {
     Up,
     Down,
     Status,
+    Crash,
 }
 
 fn parse(args: &[String]) -> Result<(Verb, PathBuf, Vec<&'static Engine>), String> {
@@ -108,6 +110,7 @@ fn parse(args: &[String]) -> Result<(Verb, PathBuf, Vec<&'static Engine>), Strin
         Some("up") => Verb::Up,
         Some("down") => Verb::Down,
         Some("status") => Verb::Status,
+        Some("crash") => Verb::Crash,
         _ => return Err(USAGE.to_owned()),
     };
     let mut folder = std::env::temp_dir().join(format!("crashcart-engines-{}", place::own_id()));
@@ -211,18 +214,58 @@ fn start(ground: &Ground, engine: &Engine) -> Result<String, String> {
     let place = ground.place(engine.name, engine.ports, engine.source.obtain()?)?;
     let began = now();
     (engine.configure)(&place)?;
-    let (mut child, mut record) = place.spawn((engine.command)(&place)?)?;
-    let ready = wait(engine, &place, &mut child).and_then(|()| (engine.settle)(&place));
+    let record = serve(engine, &place, engine.settle, began)?;
+    Ok(format!("is ready after {} at 127.0.0.1:{}, {} MB", record.took(), place.port(), record.memory_mb()))
+}
+
+/// Starts the server over what is in its place, and does what is to be done once it answers.
+fn serve(engine: &Engine, place: &Place, settle: fn(&Place) -> Result<(), String>, began: Duration) -> Result<Record, String> {
+    let (mut child, mut record) = place.spawn((engine.command)(place)?)?;
+    let ready = wait(engine, place, &mut child).and_then(|()| settle(place));
     if let Err(sentence) = ready {
         report(&format!("    {}\n    (more in {})", place.last_words(), place.file("log").display()));
         record.stop(engine.stop);
         drop(child.try_wait());
         return Err(sentence);
     }
-    let took = now().saturating_sub(began);
-    record.ready_millis = Some(u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
+    record.ready_millis = Some(u64::try_from(now().saturating_sub(began).as_millis()).unwrap_or(u64::MAX));
     record.write(&place.folder)?;
-    Ok(format!("is ready after {:.1} s at 127.0.0.1:{}, {} MB", took.as_secs_f64(), place.port(), record.memory_mb()))
+    Ok(record)
+}
+
+/// Ends servers as a crash does, and starts each again at its port over the data that it has kept. True if all answer again.
+fn crash(folder: &Path, wanted: &[&'static Engine]) -> Result<bool, String> {
+    let ground = Ground::open(folder)?;
+    let mut sound = true;
+    for engine in wanted {
+        let line = crash_one(&ground, engine).unwrap_or_else(|sentence| {
+            sound = false;
+            sentence
+        });
+        report(&format!("{:<16} {line}", engine.name));
+    }
+    Ok(sound)
+}
+
+fn crash_one(ground: &Ground, engine: &Engine) -> Result<String, String> {
+    let record = ground.record(engine.name).filter(Record::alive).ok_or("is not up")?;
+    let began = now();
+    if !record.kill() {
+        return Err(format!("does not end: process {}", record.process));
+    }
+    let place = ground.place_of(engine.name, &record);
+    let mut tries_left = 3;
+    loop {
+        match serve(engine, &place, nothing_more, began) {
+            Ok(record) => return Ok(format!("was killed, and answers again after {}", record.took())),
+            Err(sentence) if tries_left == 0 => return Err(format!("was killed, and does not come back: {sentence}")),
+            // Some of PostgreSQL's processes outlive the one that was killed for a moment, and until then their memory is in use.
+            Err(_) => {
+                tries_left -= 1;
+                place::pause(Duration::from_millis(500));
+            }
+        }
+    }
 }
 
 fn wait(engine: &Engine, place: &Place, child: &mut Child) -> Result<(), String> {

@@ -12,7 +12,7 @@ mod tidy;
 
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: cargo xtask tidy | coverage | bench | bench growth [ORDERS] | bench engines | engines up|down|status";
+const USAGE: &str = "usage: cargo xtask tidy | coverage | bench | bench growth [ORDERS] | bench engines | engines up|down|status|crash";
 /// How many orders the larger shop of `bench growth` has, unless another number is said.
 const MANY: u64 = 1_000_000;
 

@@ -20,13 +20,9 @@ use crate::{
 const SECOND: Micros = 1_000_000;
 /// How far a late outcome keeps away from the moments that decide about it.
 const GUARD: Micros = SECOND / 4;
-/// How long the provider leaves a silent connection open, and so when it calls back (`psp.answer_limit_ms`).
-const SILENCE: Micros = 55 * SECOND;
 /// The longest that a late outcome takes.
 const LATEST: Micros = 1_800 * SECOND;
 const DRAWS: usize = 1_000;
-/// For how long, at the end, only those come who are answered: longer than the shop tries.
-const QUIET: Micros = 45 * SECOND;
 
 /// Which of the three incidents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +45,7 @@ impl Kind {
 
 /// The knobs of all three.
 #[must_use]
-pub const fn knobs(silent_share: f64) -> [Knob; 9] {
+pub const fn knobs(silent_share: f64) -> [Knob; 10] {
     [
         Knob::whole("buyers", 200, 1, 100_000, "How many come, each for one unit."),
         Knob::real("window_seconds", 300.0, 1.0, 86_400.0, "How long they come."),
@@ -57,6 +53,7 @@ pub const fn knobs(silent_share: f64) -> [Knob; 9] {
         Knob::real("fast_median_seconds", 1.0, 0.01, 5.0, "Half of the usual payments take less than this."),
         Knob::real("fast_sigma", 0.5, 0.0, 3.0, "Spread of the usual payments (of the logarithm)."),
         Knob::whole("patience_seconds", 10, 2, 50, "How long the shop waits for the provider (payment.psp_timeout_ms)."),
+        Knob::whole("silence_seconds", 55, 3, 3_600, "How long the provider leaves a silent call open (psp.answer_limit_ms)."),
         Knob::whole("inquiry_seconds", 30, 2, 3_600, "When the shop asks what came of it (payment.first_inquiry_seconds)."),
         Knob::whole("deadline_seconds", 480, 1, 86_400, "How long a payment may take in all (order.payment_deadline_seconds)."),
         Knob::whole("unit_price_minor", 1_999, 1, 10_000_000, "The price of a unit, in US cents."),
@@ -65,8 +62,8 @@ pub const fn knobs(silent_share: f64) -> [Knob; 9] {
 
 /// Those, and how late the late ones are.
 #[must_use]
-pub const fn knobs_of_late(silent_share: f64) -> [Knob; 12] {
-    let [buyers, window, share, median, sigma, patience, inquiry, deadline, price] = knobs(silent_share);
+pub const fn knobs_of_late(silent_share: f64) -> [Knob; 13] {
+    let [buyers, window, share, median, sigma, patience, silence, inquiry, deadline, price] = knobs(silent_share);
     [
         buyers,
         window,
@@ -77,6 +74,7 @@ pub const fn knobs_of_late(silent_share: f64) -> [Knob; 12] {
         median,
         sigma,
         patience,
+        silence,
         inquiry,
         deadline,
         price,
@@ -90,6 +88,8 @@ pub struct Plan {
     pub buyers: usize,
     pub window: Micros,
     pub patience: Micros,
+    /// For how long a silent connection is open; then the provider calls back.
+    pub silence: Micros,
     pub inquiry: Micros,
     pub deadline: Micros,
     pub unit_price_minor: i64,
@@ -111,6 +111,7 @@ impl Plan {
             buyers: usize::try_from(knobs.whole("buyers")).unwrap_or(0),
             window: (knobs.real("window_seconds") * SECOND as f64) as Micros,
             patience: knobs.whole("patience_seconds") * SECOND,
+            silence: knobs.whole("silence_seconds") * SECOND,
             inquiry: knobs.whole("inquiry_seconds") * SECOND,
             deadline: knobs.whole("deadline_seconds") * SECOND,
             unit_price_minor: knobs.whole("unit_price_minor"),
@@ -119,10 +120,10 @@ impl Plan {
             fast: spread("fast")?,
             late: if kind == Kind::LateCapture { Some(spread("late")?) } else { None },
         };
-        if plan.inquiry <= plan.patience || plan.deadline <= plan.inquiry.min(SILENCE) + SECOND {
+        if plan.inquiry <= plan.patience || plan.silence <= plan.patience || plan.deadline <= plan.known_by() + SECOND {
             return Err(KnobError::Together(
-                "patience_seconds must be below inquiry_seconds, and that (or 55) below deadline_seconds: first the shop waits, then it asks, \
-                 then it gives up"
+                "patience_seconds must be below inquiry_seconds and silence_seconds, and one of these below deadline_seconds: first the shop \
+                 waits, then it asks or is told, then it gives up"
                     .into(),
             ));
         }
@@ -139,13 +140,18 @@ impl Plan {
         let tries = (1..=3).flat_map(|nth| [nth * self.patience + (nth - 1) * SECOND, nth * (self.patience + SECOND)]);
         // Questions come at growing intervals; the saga looks every fifteen seconds, which changes nothing by itself.
         let asked = (0..6).map(|nth| self.inquiry * ((2 << nth) - 1));
-        tries.chain(asked).chain([SILENCE, self.deadline, self.deadline + 60 * SECOND])
+        tries.chain(asked).chain([self.silence, self.deadline, self.deadline + 60 * SECOND])
     }
 
     /// When a payment whose answer was lost is known, if it is asked for by reference or told by callback.
     #[must_use]
     pub fn known_by(&self) -> Micros {
-        self.inquiry.min(SILENCE)
+        self.inquiry.min(self.silence)
+    }
+
+    /// For how long, at the end, only those come who are answered: longer than the shop tries.
+    const fn quiet(&self) -> Micros {
+        4 * self.patience + 5 * SECOND
     }
 }
 
@@ -192,10 +198,10 @@ impl Buyer {
 
     /// When, after the beginning of his payment, the provider has said everything.
     #[must_use]
-    pub const fn decided(&self, silent: bool) -> Micros {
+    pub const fn decided(&self, plan: &Plan, silent: bool) -> Micros {
         match self.card(silent) {
             Card::Prompt(after) | Card::Late { after, .. } => after,
-            Card::Lost => SILENCE,
+            Card::Lost => plan.silence,
         }
     }
 }
@@ -210,7 +216,7 @@ pub fn draw(plan: &Plan, seed: u64) -> Result<Vec<Buyer>, KnobError> {
             let stream = |purpose: &str| chance.stream("lab", &name, purpose);
             let seconds = |sample: f64, longest: Micros| ((sample * SECOND as f64) as Micros).clamp(1_000, longest);
             let is_silent = stream("is-silent").random_bool(plan.silent_share);
-            let window = if is_silent { plan.window - QUIET.min(plan.window / 2) } else { plan.window };
+            let window = if is_silent { plan.window - plan.quiet().min(plan.window / 2) } else { plan.window };
             let arrival = (stream("arrival").random_range(0.0..1.0) * window as f64) as Micros;
             let fast = seconds(plan.fast.sample(&mut stream("fast-latency")), plan.patience / 2);
             let card = match &plan.late {

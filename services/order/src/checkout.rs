@@ -206,12 +206,10 @@ impl Checkout {
             }
         }
         let began = *data.payment_began_at.get_or_insert(self.clock.now());
+        let deadline = began.plus(Duration::from_secs(config.payment_deadline_seconds.into()));
         let answer = match data.payment {
-            Some(payment) => self.payments.get(payment).await,
-            None => match self.begin_payment(run, &mut data, &config).await {
-                Ok(payment) => Ok(payment),
-                Err(error) => Err(error),
-            },
+            Some(payment) => self.look_at_payment(run, payment, deadline, &config).await,
+            None => self.begin_payment(run, &mut data, &config).await,
         };
         let payment = match answer {
             Ok(payment) => payment,
@@ -227,7 +225,6 @@ impl Checkout {
             PaymentStatus::Failed => refused(CancelReason::Declined, false),
             PaymentStatus::RequiresConfirmation | PaymentStatus::Processing | PaymentStatus::Unknown => {
                 let now = self.clock.now();
-                let deadline = began.plus(Duration::from_secs(config.payment_deadline_seconds.into()));
                 if deadline <= now { refused(CancelReason::Timeout, true) } else { Outcome::Wait(data, deadline.min(now.plus(LOOK))) }
             }
             PaymentStatus::Voided | PaymentStatus::Refunded | PaymentStatus::PartiallyRefunded => refused(CancelReason::Timeout, true),
@@ -248,7 +245,26 @@ impl Checkout {
         if payment.status != PaymentStatus::RequiresConfirmation {
             return Ok(payment);
         }
-        self.payments.confirm(payment.id, &format!("{}-confirm", run.key()), Duration::from_millis(config.confirm_wait_ms)).await
+        self.confirm(run, payment.id, config).await
+    }
+
+    /// How a payment is that was made before. Where its confirmation has never arrived, that is said again, in the same words.
+    async fn look_at_payment(
+        &self,
+        run: &Run<Data>,
+        payment: PaymentId,
+        deadline: Timestamp,
+        config: &Config,
+    ) -> Result<Payment, CallError> {
+        let payment = self.payments.get(payment).await?;
+        if payment.status == PaymentStatus::RequiresConfirmation && self.clock.now() < deadline {
+            return self.confirm(run, payment.id, config).await;
+        }
+        Ok(payment)
+    }
+
+    async fn confirm(&self, run: &Run<Data>, payment: PaymentId, config: &Config) -> Result<Payment, CallError> {
+        self.payments.confirm(payment, &format!("{}-confirm", run.key()), Duration::from_millis(config.confirm_wait_ms)).await
     }
 
     async fn undo_authorize(&self, run: &Run<Data>) -> Undone<Data> {

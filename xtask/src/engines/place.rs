@@ -153,7 +153,7 @@ impl Place {
     /// Starts the server, in a process group of its own so that Ctrl-C does not reach it.
     pub fn spawn(&self, mut command: Command) -> Result<(Child, Record), String> {
         let log = self.file("log");
-        let out = fs::File::create(&log).map_err(|error| format!("{}: {error}", log.display()))?;
+        let out = fs::File::options().create(true).append(true).open(&log).map_err(|error| format!("{}: {error}", log.display()))?;
         let twin = out.try_clone().map_err(|error| error.to_string())?;
         let program = command.get_program().to_string_lossy().into_owned();
         let child = command
@@ -243,14 +243,26 @@ impl Record {
             }
             pause(Duration::from_millis(100));
         }
+        self.kill();
+        true
+    }
+
+    /// Ends it as a crash does. False if it goes on.
+    pub fn kill(&self) -> bool {
         self.signal("KILL");
-        for _ in 0..50 {
-            if !self.alive() {
+        for _ in 0..500 {
+            // Until its number is gone too: a server that comes after it may look for its predecessor by that.
+            if stat(self.process).is_none() {
                 break;
             }
-            pause(Duration::from_millis(100));
+            pause(Duration::from_millis(10));
         }
-        true
+        !self.alive()
+    }
+
+    /// How long it took to answer, in words.
+    pub fn took(&self) -> String {
+        format!("{:.1} s", self.ready_millis.unwrap_or_default() as f64 / 1_000.0)
     }
 
     fn signal(&self, name: &str) {

@@ -108,6 +108,28 @@ fn an_engine_is_ready_once_it_answers_and_is_not_started_twice() {
 }
 
 #[test]
+fn an_engine_that_crashes_comes_back_at_its_port_over_what_it_has_kept() {
+    let folder = std::env::temp_dir().join(format!("crashcart-xtask-crash-{}", std::process::id()));
+    let ground = Ground::open(&folder).unwrap();
+    let engine = shell(|place| {
+        let mut command = Command::new(&place.program);
+        command.args(["-c", "trap '' TERM; echo life >> lives; touch here; while :; do sleep 1; done"]);
+        Ok(command)
+    });
+    assert_eq!(crash_one(&ground, &engine).unwrap_err(), "is not up");
+    start(&ground, &engine).unwrap();
+    let first = ground.record("shell").unwrap();
+    let line = crash_one(&ground, &engine).unwrap();
+    assert!(line.starts_with("was killed, and answers again after "), "{line}");
+    let second = ground.record("shell").unwrap();
+    assert!(!first.alive() && second.alive());
+    assert_eq!(second.ports, first.ports);
+    assert_eq!(std::fs::read_to_string(ground.place_of("shell", &second).file("lives")).unwrap(), "life\nlife\n");
+    assert!(second.kill());
+    ground.clear("shell").unwrap();
+}
+
+#[test]
 fn an_engine_that_ends_by_itself_is_told() {
     let folder = std::env::temp_dir().join(format!("crashcart-xtask-ends-{}", std::process::id()));
     let ground = Ground::open(&folder).unwrap();

@@ -57,6 +57,11 @@ fn part_of(process: &str) -> &str {
 impl Fleet {
     /// A process for every part, and for each of `doubled` a second one. Waits until all are ready.
     pub async fn start(doubled: &[&str]) -> Self {
+        Self::with(doubled, &[]).await
+    }
+
+    /// The same with other settings, each as the variable is called behind `CRASHCART_`.
+    pub async fn with(doubled: &[&str], changes: &[(&str, &str)]) -> Self {
         let alone = ONE_AT_A_TIME.lock().await;
         let engines = environment().find(|(name, _)| name == "CRASHCART_ENGINES").map(|(_, path)| PathBuf::from(path));
         let engines = engines.expect("CRASHCART_ENGINES names the file of the engines: `make test-engines` starts them and sets it");
@@ -69,7 +74,9 @@ impl Fleet {
         let pairs = numbers.chunks_exact(2).map(|pair| Ports { own: pair[0], admin: pair[1] });
         let ports: BTreeMap<String, Ports> = processes.iter().cloned().zip(pairs).collect();
         let folder = tempfile::tempdir().unwrap();
-        let variables = variables(&ports);
+        let mut variables = variables(&ports);
+        // The later of two settings holds.
+        variables.extend(changes.iter().map(|(name, value)| (format!("CRASHCART_{name}"), (*value).to_owned())));
         let mut fleet = Self { folder, engines, variables, ports, running: BTreeMap::new(), clock: Clock::real(), _alone: alone };
         for process in &processes {
             fleet.spawn(process);
@@ -91,6 +98,23 @@ impl Fleet {
         let mut child = self.running.remove(process).unwrap();
         child.kill().unwrap();
         child.wait().unwrap();
+    }
+
+    /// Kills an engine and starts it again over its data; waits until it answers.
+    pub async fn crash_engine(&self, engine: &str) {
+        let mut command = Command::new("cargo");
+        command.args(["xtask", "engines", "crash", "--only", engine, "--data"]).arg(self.engines.parent().unwrap());
+        let log = self.file(engine, "log");
+        let mut child = command.stdin(Stdio::null()).stderr(File::create(&log).unwrap()).spawn().unwrap();
+        let until = self.clock.now().plus(START_PATIENCE);
+        let ended = loop {
+            if let Some(ended) = child.try_wait().unwrap() {
+                break ended;
+            }
+            assert!(self.clock.now() < until, "{engine} does not come back within {START_PATIENCE:?}");
+            self.clock.sleep(LOOK).await;
+        };
+        assert!(ended.success(), "{}", std::fs::read_to_string(&log).unwrap());
     }
 
     fn spawn(&mut self, process: &str) {
@@ -119,7 +143,7 @@ impl Fleet {
         let mut command = Command::new(env!("CARGO_BIN_EXE_crashcart"));
         command.arg("--config").arg(&self.engines).args(args).envs(self.variables.iter().map(|(name, value)| (name, value)));
         // What is said to the tests is no setting.
-        for name in ["ENGINES", "TEST_SQL", "TEST_DOCUMENTS"] {
+        for name in ["ENGINES", "TEST_SQL", "TEST_DOCUMENTS", "TEST_RUNGS"] {
             command.env_remove(format!("CRASHCART_{name}"));
         }
         command.stdin(Stdio::null());
@@ -148,6 +172,10 @@ impl Fleet {
 
     fn told(&self, process: &str) -> Json {
         serde_json::from_str(&std::fs::read_to_string(self.file(process, "json")).unwrap()).unwrap()
+    }
+
+    pub fn gateway(&self) -> String {
+        self.told(GATEWAY)["gateway"].as_str().unwrap().to_owned()
     }
 
     /// The whole system through its gateway, as its operator.

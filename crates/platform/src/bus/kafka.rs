@@ -230,9 +230,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// The server is gone, or something else is wrong.
 fn failed(error: KafkaError) -> BusError {
     use RDKafkaErrorCode::{
-        AllBrokersDown, BrokerTransportFailure, CoordinatorLoadInProgress, CoordinatorNotAvailable, LeaderNotAvailable, MessageTimedOut,
-        NetworkException, NotCoordinator, NotLeaderForPartition, OperationTimedOut, QueueFull, RequestTimedOut, Resolve,
-        WaitingForCoordinator,
+        AllBrokersDown, BrokerTransportFailure, CoordinatorLoadInProgress, CoordinatorNotAvailable, FencedLeaderEpoch, LeaderNotAvailable,
+        MessageTimedOut, NetworkException, NotCoordinator, NotLeaderForPartition, OperationTimedOut, QueueFull, RequestTimedOut, Resolve,
+        UnknownLeaderEpoch, WaitingForCoordinator,
     };
     match error.rdkafka_error_code() {
         Some(
@@ -240,6 +240,7 @@ fn failed(error: KafkaError) -> BusError {
             | BrokerTransportFailure
             | CoordinatorLoadInProgress
             | CoordinatorNotAvailable
+            | FencedLeaderEpoch
             | LeaderNotAvailable
             | MessageTimedOut
             | NetworkException
@@ -249,6 +250,7 @@ fn failed(error: KafkaError) -> BusError {
             | QueueFull
             | RequestTimedOut
             | Resolve
+            | UnknownLeaderEpoch
             | WaitingForCoordinator,
         ) => BusError::Unavailable(error.to_string()),
         _ => BusError::Engine(error.to_string()),

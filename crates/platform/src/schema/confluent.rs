@@ -159,17 +159,26 @@ impl Confluent {
 
     /// Gives the subject BACKWARD if it has no level of its own; answers the level that it has now, none for a subject that is not there yet.
     async fn hold(&self, subject: &str) -> Result<Option<Level>, SchemaError> {
-        let own: Said<Config> = self.ask(http::Method::GET, &["config", subject], None).await?;
-        match own {
-            Ok(config) => return config.compatibility_level.parse().map(Some),
-            Err((_, refusal)) if [UNKNOWN_SUBJECT, NO_LEVEL].contains(&refusal.error_code) => {}
-            Err((status, refusal)) => return Err(self.refused(status, refusal)),
+        if let Some(level) = self.level(subject).await? {
+            return Ok(Some(level));
         }
         let backward = json!({"compatibility": Level::Backward.name()});
         let said: Said<Value> = self.ask(http::Method::PUT, &["config", subject], Some(&backward)).await?;
         match said {
             Ok(_) => Ok(Some(Level::Backward)),
             Err((StatusCode::NOT_FOUND, _)) => Ok(None),
+            // Another process has just given it one, and some registries refuse to do that twice.
+            Err((StatusCode::CONFLICT, _)) => self.level(subject).await,
+            Err((status, refusal)) => Err(self.refused(status, refusal)),
+        }
+    }
+
+    /// The subject's own level.
+    async fn level(&self, subject: &str) -> Result<Option<Level>, SchemaError> {
+        let own: Said<Config> = self.ask(http::Method::GET, &["config", subject], None).await?;
+        match own {
+            Ok(config) => config.compatibility_level.parse().map(Some),
+            Err((_, refusal)) if [UNKNOWN_SUBJECT, NO_LEVEL].contains(&refusal.error_code) => Ok(None),
             Err((status, refusal)) => Err(self.refused(status, refusal)),
         }
     }

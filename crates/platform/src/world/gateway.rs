@@ -11,13 +11,16 @@ use axum::{
     routing::get,
 };
 use http::header;
-use serde_json::{Map, json};
+use serde_json::{Map, Value, json};
 
 use super::{World, pages};
 use crate::{
     problem::{Problem, kinds},
     service::Manifest,
 };
+
+/// A readiness is a line for each dependency; what is longer is none.
+const READINESS_BYTES_MAX: usize = 64 * 1024;
 
 /// The router of the gateway. It hands a request on as it is: the service's own layer does the rest.
 pub fn router(world: &World) -> Router {
@@ -93,21 +96,54 @@ async fn ready(State(world): State<World>) -> Response {
     of_all(&world, "/health/ready").await
 }
 
-/// Asks every service; 200 when each says 200.
+/// Asks every service; 200 when each says 200. What one that is not ready lacks is told as it tells it.
 async fn of_all(world: &World, path: &'static str) -> Response {
-    let mut all = Map::new();
-    let mut up = true;
+    let (mut all, mut reasons) = (Map::new(), Map::new());
     for name in world.manifests().iter().map(|manifest| manifest.name) {
         let request = Request::get(path).body(Body::empty()).unwrap_or_default();
-        let state = match world.calls().hand(name, request).await {
-            Some(response) if response.status().is_success() => "UP",
-            _ => "DOWN",
+        let up = match world.calls().hand(name, request).await {
+            Some(response) if response.status().is_success() => true,
+            Some(response) => {
+                reasons.insert(name.to_owned(), lacking(response).await);
+                false
+            }
+            None => {
+                reasons.insert(name.to_owned(), json!("It does not answer."));
+                false
+            }
         };
-        up &= state == "UP";
-        all.insert(name.to_owned(), json!(state));
+        all.insert(name.to_owned(), state(up));
     }
+    let up = reasons.is_empty();
     let status = if up { http::StatusCode::OK } else { http::StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(json!({"status": if up { "UP" } else { "DOWN" }, "services": all}))).into_response()
+    let mut told = json!({"status": state(up), "services": all});
+    if !up {
+        told["reasons"] = reasons.into();
+    }
+    (status, Json(told)).into_response()
+}
+
+fn state(up: bool) -> Value {
+    json!(if up { "UP" } else { "DOWN" })
+}
+
+/// What a service lacks, of an answer of its readiness: each dependency that is down, with the reason.
+async fn lacking(response: Response) -> Value {
+    let status = response.status();
+    let told: Option<Value> = match to_bytes(response.into_body(), READINESS_BYTES_MAX).await {
+        Ok(bytes) => serde_json::from_slice(&bytes).ok(),
+        Err(_) => None,
+    };
+    let dependencies = told.as_ref().and_then(|told| told["dependencies"].as_object());
+    match dependencies {
+        Some(dependencies) => dependencies
+            .iter()
+            .filter(|(_, dependency)| dependency["status"] == "DOWN")
+            .map(|(name, dependency)| (name.clone(), dependency["reason"].clone()))
+            .collect::<Map<_, _>>()
+            .into(),
+        None => json!(format!("It answers {status}.")),
+    }
 }
 
 async fn metrics(State(world): State<World>) -> Response {

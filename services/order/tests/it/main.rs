@@ -90,6 +90,17 @@ async fn a_payment_without_end_is_voided_at_the_deadline_and_only_then_the_hold_
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_confirmation_that_did_not_arrive_is_said_again_and_not_waited_for() {
+    let (stage, script) = stage(Script { confirmations_lost: 10, ..Script::default() }).await;
+    let id = stage.post_with_key("/orders", &body(cart_of(1), "tok_ok"), "k").await.view::<Order>().id;
+    stage.pass(Duration::from_secs(30)).await;
+    let order: Order = stage.get(&format!("/orders/{id}")).await.view();
+    assert_eq!(order.status, OrderStatus::FulfilledReady, "{:?}", script.said());
+    let (said, of) = (script.said(), |what: &str| script.said().iter().filter(|said| *said == what).count());
+    assert_eq!((of("pay"), of("confirm"), of("capture")), (1, 11, 1), "{said:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_payment_of_which_nothing_was_heard_is_voided_with_its_order() {
     let (stage, script) = stage(Script { pays_unheard: true, ..Script::default() }).await;
     let id = stage.post_with_key("/orders", &body(cart_of(1), "tok_ok"), "k").await.view::<Order>().id;

@@ -30,6 +30,8 @@ pub struct Script {
     pub never_answers: bool,
     /// The payment is made and authorized, and whoever asked for it never hears of it.
     pub pays_unheard: bool,
+    /// So many confirmations do not arrive.
+    pub confirmations_lost: usize,
     pub checked_out_by_cart: bool,
     pub customer: bool,
     /// The cart's customer was erased after the checkout.
@@ -228,6 +230,9 @@ fn payment(script: Script, clock: platform::Clock) -> Router {
     };
     let confirm = move |State(script): State<Script>| async move {
         script.say("confirm");
+        if script.said().iter().filter(|said| *said == "confirm").count() <= script.confirmations_lost {
+            return problem(503, "unavailable");
+        }
         let status = match (script.declined, script.never_answers) {
             (true, _) => "FAILED",
             (_, true) => "PROCESSING",

@@ -3,10 +3,14 @@
 
 #![expect(clippy::disallowed_types, reason = "the derive of AvroSchema names HashSet in a signature; nobody looks at its order")]
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use apache_avro::AvroSchema;
 use engine_tests::{proxy::Proxy, registry_settings, settings, unique};
+use futures::future::join_all;
 use platform::{
     Clock,
     auth::Secret,
@@ -99,6 +103,21 @@ async fn what_two_processes_announce_has_one_number_and_each_reads_the_other() {
     assert_eq!(writer.receive(&record).await.unwrap(), first::Told { number: 8 });
     let nowhere = [&[0, 0x7f, 0xff, 0xff, 0xff][..], &record[5..]].concat();
     assert!(matches!(reader.receive(&nowhere).await, Err(CodecError::UnknownSchema { id: SchemaId(0x7fff_ffff) })));
+}
+
+#[tokio::test]
+async fn processes_that_start_together_bring_the_same_schema_once() {
+    for _ in 0..10 {
+        let subject = subject();
+        let start = async || {
+            let process = process();
+            let codec = Codec::<first::Told>::register(&process, &subject).unwrap();
+            process.confirm().await.unwrap();
+            codec.id()
+        };
+        let ids: BTreeSet<_> = join_all((0..8).map(|_| start())).await.into_iter().collect();
+        assert!(ids.len() == 1 && !ids.contains(&None), "{ids:?}");
+    }
 }
 
 #[tokio::test]

@@ -107,4 +107,5 @@ async fn health_and_metrics_of_all_are_on_the_gateway() {
     let health = stage.get("/health").await;
     assert_eq!((health.status.as_u16(), &health.json()["services"]["pricing"]), (503, &serde_json::json!("DOWN")));
     assert_eq!(health.json()["services"]["order"], "UP");
+    assert_eq!(health.json()["reasons"], serde_json::json!({"pricing": "It does not answer."}));
 }

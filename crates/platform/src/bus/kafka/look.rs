@@ -318,9 +318,13 @@ pub(super) fn is_passing(error: &KafkaError) -> bool {
     matches!(error, KafkaError::PartitionEOF(_)) || matches!(failed(error.clone()), BusError::Unavailable(_))
 }
 
-/// Who leads a partition was another broker, or is not known yet.
+/// Who leads a partition was another broker, or is not known yet, or has only begun to.
 fn is_of_leaders(error: &KafkaError) -> bool {
-    matches!(error.rdkafka_error_code(), Some(RDKafkaErrorCode::NotLeaderForPartition | RDKafkaErrorCode::LeaderNotAvailable))
+    use RDKafkaErrorCode::{FencedLeaderEpoch, LeaderNotAvailable, NotLeaderForPartition, OffsetNotAvailable, UnknownLeaderEpoch};
+    matches!(
+        error.rdkafka_error_code(),
+        Some(FencedLeaderEpoch | LeaderNotAvailable | NotLeaderForPartition | OffsetNotAvailable | UnknownLeaderEpoch)
+    )
 }
 
 /// The first millisecond that is not before a moment.

@@ -29,7 +29,12 @@ async fn connections_that_died_while_idle_are_passed_over() {
         let pool: Vec<i64> = others.read(async |tx: &mut Tx<'_>| tx.fetch_all(pool, vec![]).await).await.unwrap();
         assert!(!pool.is_empty(), "there is none to be ended");
         for connection in pool {
-            others.run_script(&format!("KILL CONNECTION {connection}")).await.unwrap();
+            match others.run_script(&format!("KILL CONNECTION {connection}")).await {
+                Ok(()) => {}
+                // One that was ended in the last round may still have been in the list.
+                Err(error) if error.to_string().contains("Unknown thread") => {}
+                Err(error) => panic!("{error}"),
+            }
         }
         assert_eq!(count(&db).await, id + 1);
     }
