@@ -72,8 +72,15 @@ const FIRST_PAUSE: Duration = Duration::from_millis(5);
 const LONGEST_PAUSE: Duration = Duration::from_millis(80);
 /// When a hold is looked at again that should be over.
 const SOON: Duration = Duration::from_millis(200);
-/// Where a sweeper begins that finds no mark, in hours.
-const LOOK_BACK: i64 = 24;
+/// Where a sweeper begins that finds no mark.
+const LOOK_BACK: Duration = Duration::from_secs(24 * 3_600);
+/// How far behind this clock those of other processes may be: the sweeper looks for holds that ended so long ago, and found none then.
+const MARGIN: Duration = Duration::from_secs(600);
+/// The same for everybody else, who comes by with every request; what ended before, the sweeper finds.
+const SHORT_MARGIN: Duration = Duration::from_secs(5);
+/// How far ahead the sweeper looks for the next end.
+const LOOK_AHEAD: Duration = Duration::from_secs(3_600);
+const SWEPT: &str = "swept";
 
 #[derive(Clone, Debug)]
 pub struct Cassandra {
@@ -90,8 +97,10 @@ pub struct Cassandra {
     bell: Arc<Notify>,
     /// When the sweeper will look next, in microseconds: a hold that ends before that wakes it.
     next_look: Arc<AtomicI64>,
-    /// Before this hour no hold is left.
+    /// No hold is left that ended by this moment, in microseconds.
     swept: Arc<AtomicI64>,
+    /// When the sweeper found last that none was over, in microseconds.
+    looked: Arc<AtomicI64>,
     /// The last number that this process knows of.
     number: Arc<Mutex<i64>>,
 }
@@ -125,7 +134,7 @@ enum Over {
 
 /// What became of one attempt.
 enum Outcome {
-    Done(Answer, Option<Timestamp>),
+    Done(Answer),
     /// Somebody else was first; once more.
     Again,
     /// The hold that it is about is over, and has to be ended before.
@@ -153,6 +162,7 @@ impl Cassandra {
             bell: Arc::default(),
             next_look: Arc::new(AtomicI64::new(i64::MAX)),
             swept: Arc::new(AtomicI64::new(i64::MIN)),
+            looked: Arc::new(AtomicI64::new(i64::MIN)),
             number: Arc::default(),
         })
     }
@@ -183,10 +193,7 @@ impl Cassandra {
         let mut pause = FIRST_PAUSE;
         for _ in 0..ATTEMPTS {
             match Box::pin(self.attempt(operation, over)).await? {
-                Outcome::Done(answer, held_until) => {
-                    self.wake_for(held_until);
-                    return Ok(answer);
-                }
+                Outcome::Done(answer) => return Ok(answer),
                 Outcome::Over(reservation) => Box::pin(self.end(&reservation, operation.hold)).await?,
                 Outcome::Again => {
                     self.clock.sleep(pause).await;
@@ -201,7 +208,7 @@ impl Cassandra {
         let id = row_of(operation);
         let known = rows::operation(&self.space, id).await?;
         if let Some(answer) = self.repeated(operation, known.as_ref())? {
-            return Ok(Outcome::Done(answer, None));
+            return Ok(Outcome::Done(answer));
         }
         let over = known.as_ref().map(|known| known.attempt);
         if let Some(known) = &known
@@ -261,7 +268,6 @@ impl Cassandra {
             state.next_token = number;
             changes = (operation.decide)(&state)?;
         }
-        let held_until = changes.reservation.as_ref().and_then(|reservation| reservation.held_until);
         let read = Read { cells, places, reservations };
         let effects = self.effects(operation, &state, &changes, &read, span, number)?;
         let answer = (operation.answer)(&state.after(changes))?;
@@ -275,7 +281,7 @@ impl Cassandra {
         };
         let lock = Lock { operation: id, attempt: number };
         if self.commit(operation, lock, over, &decided, &effects, &read.cells).await? {
-            Ok(Outcome::Done(answer, held_until))
+            Ok(Outcome::Done(answer))
         } else {
             Ok(Outcome::Again)
         }
@@ -338,6 +344,7 @@ impl Cassandra {
             if reservation.held_until != effects.held_before {
                 if let Some(until) = reservation.held_until {
                     rows::add_due(&self.space, until, reservation, effects.fading.is_some()).await?;
+                    self.look_by(until).await?;
                 }
                 if let Some(until) = effects.held_before {
                     rows::remove_due(&self.space, until, reservation.id).await?;
@@ -438,14 +445,14 @@ impl Cassandra {
     /// What changes nothing: only that it was asked for is kept, if it is to happen once.
     async fn noted(&self, operation: &Operation, id: Uuid, over: Option<i64>, at: Timestamp, answer: Answer) -> Result<Outcome, StoreError> {
         if matches!(operation.once, Once::Always) {
-            return Ok(Outcome::Done(answer, None));
+            return Ok(Outcome::Done(answer));
         }
         // It is at no cell, so that nobody compares its number with another.
         let attempt = over.map_or(0, |over| over + 1);
         let (note, kept) = (note_of(operation, at), Some(answer.clone()));
         let decided = Decided { attempt, phase: Phase::Applied, at, note, effects: None, answer: kept };
         let is_noted = rows::finish(&self.space, id, over, decided).await.map_err(|error| unsure(operation, error))?;
-        Ok(if is_noted { Outcome::Done(answer, None) } else { Outcome::Again })
+        Ok(if is_noted { Outcome::Done(answer) } else { Outcome::Again })
     }
 
     /// So many numbers, above every one that was given before; the first of them.
@@ -529,8 +536,10 @@ impl Cassandra {
                 }
                 return Ok(ReadBack::Applied(Answer { replayed: false, ..answer }));
             }
-            let mark = self.take_numbers(1).await?;
-            if rows::give_up(&self.space, id, known.map(|known| known.attempt), mark, self.clock.now()).await? {
+            let (mark, now) = (self.take_numbers(1).await?, self.clock.now());
+            // The relay need not wait for an entry under this number.
+            rows::close_entry(&self.space, mark, 1, id, now).await?;
+            if rows::give_up(&self.space, id, known.map(|known| known.attempt), mark, now).await? {
                 return Ok(ReadBack::NotApplied);
             }
         }
@@ -549,36 +558,52 @@ impl Cassandra {
                     None => false,
                 }
         };
-        for due in self.over(OVER_MAX).await?.iter().filter(|due| is_meant(due)) {
+        for due in self.lately_over().await?.iter().filter(|due| is_meant(due)) {
             self.end_due(due, operation.hold).await?;
         }
         Ok(())
     }
 
-    /// Holds that are over and not ended, the earliest first.
-    async fn over(&self, limit: u32) -> Result<Vec<Due>, DbError> {
+    /// Holds that are over and not ended. What the sweeper has seen to is not looked at again.
+    async fn lately_over(&self) -> Result<Vec<Due>, DbError> {
         let now = self.clock.now();
+        let looked = Timestamp::from_micros(self.looked.load(Ordering::Relaxed)).min(now).minus(SHORT_MARGIN);
+        self.over(self.swept(now).await?.max(looked), now, OVER_MAX).await
+    }
+
+    /// Holds that ended after `from` and by now, and are not ended, the earliest first.
+    async fn over(&self, from: Timestamp, now: Timestamp, limit: u32) -> Result<Vec<Due>, DbError> {
         let mut over = Vec::new();
-        for hour in self.swept(now).await?..=rows::hour_of(now) {
-            for due in rows::due(&self.space, hour, now, limit).await? {
-                // Where its row is the hold, the server's clock ends it.
-                let goes_by_the_server = due.fades && self.space.rows_fade();
-                if !(goes_by_the_server && rows::is_held(&self.space, due.reservation).await?) {
-                    over.push(due);
-                }
+        for due in self.due(from, now, limit).await? {
+            // Where its row is the hold, the server's clock ends it.
+            let goes_by_the_server = due.fades && self.space.rows_fade();
+            if !(goes_by_the_server && rows::is_held(&self.space, due.reservation).await?) {
+                over.push(due);
             }
         }
         Ok(over)
     }
 
-    /// The hour before which no hold is left; what a process with a clock that is behind adds is not before it.
-    async fn swept(&self, now: Timestamp) -> Result<i64, DbError> {
-        let before = rows::hour_of(now) - 1;
+    /// The first entries of ends after `from` and by `until`.
+    async fn due(&self, from: Timestamp, until: Timestamp, limit: u32) -> Result<Vec<Due>, DbError> {
+        let mut due = Vec::new();
+        for hour in rows::hour_of(from)..=rows::hour_of(until) {
+            let left = limit.saturating_sub(u32::try_from(due.len()).unwrap_or(u32::MAX));
+            if left == 0 {
+                break;
+            }
+            due.extend(rows::due(&self.space, hour, from, until, left).await?);
+        }
+        Ok(due)
+    }
+
+    /// From when on holds are looked for; what a process with a clock that is behind adds is not before it.
+    async fn swept(&self, now: Timestamp) -> Result<Timestamp, DbError> {
         if self.swept.load(Ordering::Relaxed) == i64::MIN {
-            let mark = rows::mark(&self.space, "swept").await?.unwrap_or(before - LOOK_BACK);
+            let mark = rows::mark(&self.space, SWEPT).await?.unwrap_or(now.minus(LOOK_BACK).micros());
             self.swept.store(mark, Ordering::Relaxed);
         }
-        Ok(self.swept.load(Ordering::Relaxed).min(before))
+        Ok(Timestamp::from_micros(self.swept.load(Ordering::Relaxed)).min(now.minus(MARGIN)))
     }
 
     async fn end_due(&self, due: &Due, hold: Hold) -> Result<(), StoreError> {
@@ -615,46 +640,41 @@ impl Cassandra {
     pub async fn sweep(&self, hold: Hold) -> Result<Progress, StoreError> {
         // Whoever makes a hold from here on wakes us; what was made before is seen below.
         self.next_look.store(i64::MAX, Ordering::SeqCst);
-        let over = self.over(LAPSE_BATCH).await?;
+        let now = self.clock.now();
+        let from = self.swept(now).await?;
+        let over = self.over(from, now, LAPSE_BATCH).await?;
         for due in &over {
             self.end_due(due, hold).await?;
         }
         if !over.is_empty() {
             return Ok(Progress::More);
         }
-        let now = self.clock.now();
-        let hour = rows::hour_of(now);
-        let swept = hour - 1;
-        if self.swept.load(Ordering::Relaxed) < swept && !self.is_due_before(swept).await? {
-            rows::set_mark(&self.space, "swept", swept).await?;
-            self.swept.store(swept, Ordering::Relaxed);
+        self.looked.store(now.micros(), Ordering::Relaxed);
+        let swept = now.minus(MARGIN);
+        // Seldom written: whoever starts has that much more to look at.
+        if self.swept.load(Ordering::Relaxed) < swept.minus(MARGIN).micros() && self.due(from, swept, 1).await?.is_empty() {
+            rows::set_mark(&self.space, SWEPT, swept.micros()).await?;
+            self.swept.store(swept.micros(), Ordering::Relaxed);
         }
-        // A hold that ends later than the next hour is seen by a later look.
-        for hour in swept..=hour + 1 {
-            if let Some(next) = rows::first_due(&self.space, hour).await? {
-                // One that is past already goes by the server's clock: it is looked for again soon.
-                let next = if next > now { next } else { now.plus(SOON) };
-                self.next_look.store(next.micros(), Ordering::SeqCst);
-                return Ok(Progress::Until(next));
-            }
-        }
-        Ok(Progress::Idle)
+        // A hold that ends later is seen by a later look.
+        let next = self.due(from, now.plus(LOOK_AHEAD), 1).await?.first().map(|due| due.until);
+        // One that is past already goes by the server's clock: it is looked for again soon.
+        let next = next.map(|next| if next > now { next } else { now.plus(SOON) });
+        self.next_look.store(next.map_or(i64::MAX, Timestamp::micros), Ordering::SeqCst);
+        Ok(next.map_or(Progress::Idle, Progress::Until))
     }
 
-    /// Whether a hold of an hour before this one is left.
-    async fn is_due_before(&self, hour: i64) -> Result<bool, DbError> {
-        for earlier in self.swept.load(Ordering::Relaxed)..hour {
-            if rows::first_due(&self.space, earlier).await?.is_some() {
-                return Ok(true);
-            }
+    /// Sees to it that a hold that ends then is ended. Where that was decided long ago and is only now applied, it may end before what was looked at.
+    async fn look_by(&self, until: Timestamp) -> Result<(), DbError> {
+        if self.swept(self.clock.now()).await? >= until {
+            let before = until.minus(Duration::from_micros(1));
+            rows::set_mark(&self.space, SWEPT, before.micros()).await?;
+            self.swept.fetch_min(before.micros(), Ordering::Relaxed);
         }
-        Ok(false)
-    }
-
-    fn wake_for(&self, held_until: Option<Timestamp>) {
-        if held_until.is_some_and(|moment| moment.micros() < self.next_look.load(Ordering::SeqCst)) {
+        if until.micros() < self.next_look.load(Ordering::SeqCst) {
             self.expiry.notify_one();
         }
+        Ok(())
     }
 
     // ── what can be looked at ──
@@ -692,7 +712,7 @@ impl Cassandra {
     /// The units that are counted as held although their time is over.
     async fn units_over(&self) -> Result<BTreeMap<Place, i64>, DbError> {
         let mut units = BTreeMap::new();
-        for due in self.over(OVER_MAX).await? {
+        for due in self.lately_over().await? {
             // An entry that stayed behind holds nothing.
             let cell = self.seen(&Key::Order(due.order)).await?;
             let held = rows::reservations(cell.body.as_deref())?;

@@ -1,11 +1,11 @@
 //! Tells what stands in the journal, in the order of its numbers, and ends what a process left behind that died in between.
 //!
 //! **Order.** Two operations on one cell were decided one after the other, and the second took its number after it had read what the first left.
-//! So whoever lists the entries and looks at each afterwards sees the first as decided if the second is. An entry that is not decided
+//! So whoever lists all entries and looks at each afterwards sees the first as decided if the second is. An entry that is not decided
 //! yet has nothing to do with those behind it, which need not wait for it.
 //!
 //! **The mark** goes over what is told, up to the first entry that is not, and up to the first number of which nothing is known: it was taken,
-//! and its entry is still to come, or never will. After a minute nobody waits for it any more.
+//! and its entry is still to come, or never will. After a minute nobody waits for it any more; what lies behind it is told meanwhile.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ use super::{
     rows::{self, Decided, Entry, Lock, Written},
 };
 
-/// How many entries are carried at a time.
+/// How many entries are carried at a time, and how many are read at once.
 const BATCH: usize = 200;
 /// How long an attempt may take that was begun; whoever takes longer has to begin again.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -54,8 +54,7 @@ impl Cassandra {
     async fn carry(&self) -> Result<Progress, RelayError> {
         let mut mark = rows::mark(&self.space, MARK).await?.unwrap_or(0);
         let began = mark;
-        let entries = rows::entries_after(&self.space, mark, BATCH).await?;
-        let is_full = entries.len() == BATCH;
+        let (entries, is_full) = self.listed(mark).await?;
         let mut known = Vec::with_capacity(entries.len());
         for entry in entries {
             known.push((self.written(&entry).await?, entry));
@@ -66,6 +65,7 @@ impl Cassandra {
             let service = self.space.service();
             self.bus.publish(events.into_iter().map(|event| event.outgoing(service)).collect()).await?;
         }
+        let mut is_forward = false;
         let now = self.clock.now();
         let mut is_whole = true;
         for (written, entry) in &known {
@@ -73,6 +73,7 @@ impl Cassandra {
             if written.is_some() && entry.told_at.is_none() {
                 rows::mark_told(&self.space, entry.seq, now).await?;
                 self.finish(entry).await?;
+                is_forward = true;
             }
             is_whole = is_whole && written.is_some() && (entry.seq == mark + 1 || is_late);
             if is_whole {
@@ -81,9 +82,30 @@ impl Cassandra {
         }
         if mark > began {
             rows::set_mark(&self.space, MARK, mark).await?;
+            is_forward = true;
         }
         // Without a step forward the next batch would be the same.
-        Ok(if is_full && mark > began { Progress::More } else { Progress::Idle })
+        Ok(if is_full && is_forward { Progress::More } else { Progress::Idle })
+    }
+
+    /// The entries behind the mark, until a batch of them is still to be told; and whether there are more.
+    async fn listed(&self, mark: i64) -> Result<(Vec<Entry>, bool), DbError> {
+        let (mut entries, mut after, mut pending) = (Vec::new(), mark, 0);
+        while pending < BATCH {
+            let page = rows::entries_after(&self.space, after, BATCH).await?;
+            let is_last = page.len() < BATCH;
+            after = page.last().map_or(after, |last| last.seq);
+            for entry in page {
+                let is_told = entry.told_at.is_some();
+                pending += usize::from(!is_told);
+                // Of what is told only its place is asked for.
+                entries.push(if is_told { Entry { written: Some(Written::default()), ..entry } } else { entry });
+            }
+            if is_last {
+                return Ok((entries, false));
+            }
+        }
+        Ok((entries, true))
     }
 
     /// What an entry tells; nothing while it is open. What was decided is applied before.

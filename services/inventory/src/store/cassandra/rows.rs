@@ -532,15 +532,10 @@ pub async fn remove_due(space: &Keyspace, until: Timestamp, reservation: Reserva
     Ok(space.write(delete, values![hour_of(until), until, reservation]).await?)
 }
 
-/// Holds of an hour that end no later than `until`, the earliest first.
-pub async fn due(space: &Keyspace, hour: i64, until: Timestamp, limit: u32) -> Result<Vec<Due>, DbError> {
-    let query = "SELECT until, reservation_id, order_id, fades, units FROM $.due WHERE hour = ? AND until <= ? LIMIT ?";
-    Ok(space.fetch_all(query, values![hour, until, limit]).await?)
-}
-
-/// The first end of an hour's holds.
-pub async fn first_due(space: &Keyspace, hour: i64) -> Result<Option<Timestamp>, DbError> {
-    Ok(space.fetch_optional("SELECT until FROM $.due WHERE hour = ? LIMIT 1", values![hour]).await?)
+/// Holds of an hour that end after `from` and by `until`, the earliest first. What was taken away before `from` is not gone through again.
+pub async fn due(space: &Keyspace, hour: i64, from: Timestamp, until: Timestamp, limit: u32) -> Result<Vec<Due>, DbError> {
+    let query = "SELECT until, reservation_id, order_id, fades, units FROM $.due WHERE hour = ? AND until > ? AND until <= ? LIMIT ?";
+    Ok(space.fetch_all(query, values![hour, from, until, limit]).await?)
 }
 
 // ── holds that are a time to live ──
