@@ -29,7 +29,9 @@ use crate::{
     fault::Faults,
     limiter::{Bucket, Limiter},
     schema::Registry,
-    settings::{EngineSettings, Events, Goods, KafkaSettings, Objects, Papers, RegistrySettings, Schemas, Settings, SettingsError, Shelf, Tables},
+    settings::{
+        EngineSettings, Events, Goods, KafkaSettings, Objects, Papers, RegistrySettings, Schemas, Settings, SettingsError, Shelf, Tables,
+    },
 };
 
 /// Why an engine cannot stand behind a store.

@@ -27,8 +27,8 @@ use toml::{Table, Value};
 
 pub use self::{
     engines::{
-        CassandraSettings, CouchdbSettings, EngineSettings, Events, Goods, KafkaSettings, MariadbSettings, Objects, Papers, PostgresqlSettings, RedisSettings,
-        RegistrySettings, S3Settings, Schemas, Shelf, StoreSettings, Tables,
+        CassandraSettings, CouchdbSettings, EngineSettings, Events, Goods, KafkaSettings, MariadbSettings, Objects, Papers,
+        PostgresqlSettings, RedisSettings, RegistrySettings, S3Settings, Schemas, Shelf, StoreSettings, Tables,
     },
     environment::environment,
     error::{Problem, SettingsError},

@@ -94,8 +94,19 @@ pub struct MovementFact {
 #[cfg(feature = "engines")]
 impl MovementFact {
     pub fn new(seq: i64, line: crate::store::cassandra::rows::Line) -> Self {
-        let crate::store::cassandra::rows::Line { id, kind, sku, warehouse, quantity, reservation, order, fencing_token, expires_at, at, .. } =
-            line;
+        let crate::store::cassandra::rows::Line {
+            id,
+            kind,
+            sku,
+            warehouse,
+            quantity,
+            reservation,
+            order,
+            fencing_token,
+            expires_at,
+            at,
+            ..
+        } = line;
         Self {
             seq,
             at,

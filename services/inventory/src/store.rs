@@ -16,6 +16,8 @@ pub mod lost;
 use std::{collections::BTreeMap, sync::Arc};
 
 #[cfg(feature = "engines")]
+pub use self::cassandra::Cassandra;
+#[cfg(feature = "engines")]
 use futures::FutureExt;
 use platform::{
     db::DbError,
@@ -25,8 +27,6 @@ use platform::{
     service::{BuildError, Env, Progress},
 };
 use tokio::sync::Notify;
-#[cfg(feature = "engines")]
-pub use self::cassandra::Cassandra;
 use types::{EventId, OrderId, ReservationId, Sku, id::Uuid};
 
 use crate::{

@@ -31,7 +31,6 @@ const fn of_the_store(_: &App) -> Option<Background> {
 pub fn all(app: &App) -> Vec<Background> {
     let (sweeper, purger) = (app.clone(), app.clone());
     let own = [
-
         // Sleeps until the next hold is over; a hold that ends before that rings.
         Background::new("expiry", LOOK, Some(app.expiry.clone()), move || {
             let app = sweeper.clone();

@@ -15,7 +15,10 @@ use platform::{
     Chance, Clock, Settings,
     engine::Redis,
     fault::Faults,
-    settings::{CassandraSettings, CouchdbSettings, DEFAULTS, EngineSettings, KafkaSettings, RedisSettings, RegistrySettings, S3Settings, environment},
+    settings::{
+        CassandraSettings, CouchdbSettings, DEFAULTS, EngineSettings, KafkaSettings, RedisSettings, RegistrySettings, S3Settings,
+        environment,
+    },
 };
 
 pub use self::server::{Server, TlsFiles};

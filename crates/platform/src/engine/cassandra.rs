@@ -30,9 +30,9 @@ use scylla::{
 use tokio::sync::OnceCell;
 use types::id::Uuid;
 
-pub use self::{error::CassandraError, migrate::Migration};
-pub(crate) use self::wire::WideRow;
 use self::wire::Bound;
+pub(crate) use self::wire::WideRow;
+pub use self::{error::CassandraError, migrate::Migration};
 use super::{EngineError, authority, beside::Beside};
 use crate::{
     auth::Secret,

@@ -459,9 +459,7 @@ mod tests {
 
     #[test]
     fn what_cassandra_does_not_take_is_refused_by_the_name_of_the_key() {
-        for (path, value) in
-            [("user", "crashcart"), ("prefix", "Shop_"), ("prefix", "1_"), ("prefix", "a-"), ("local_datacenter", "a'b")]
-        {
+        for (path, value) in [("user", "crashcart"), ("prefix", "Shop_"), ("prefix", "1_"), ("prefix", "a-"), ("local_datacenter", "a'b")] {
             let refused = settings(&[(&format!("engines.cassandra.{path}"), value)]).engines().unwrap_err().to_string();
             assert!(refused.contains(&format!("cassandra.{path}")), "{path}: {refused}");
         }

@@ -171,7 +171,10 @@ impl Cassandra {
     pub async fn prepare(&self) -> Result<(), CassandraError> {
         match self.space.prepare(rows::migrations()).await {
             Err(error @ (CassandraError::Away { .. } | CassandraError::Unknown { .. })) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "the stock does not answer; who needs it is answered 503 until it does");
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "the stock does not answer; who needs it is answered 503 until it does"
+                );
                 Ok(())
             }
             prepared => prepared,
@@ -397,7 +400,8 @@ impl Cassandra {
         let held_before = held_before.and_then(|before| before.held_until);
         let after = |(key, body)| After { version: cells.get(&key).map_or(0, |cell| cell.version) + 1, key, body };
         let mut name = Some(operation.name);
-        let movements = changes.movements.iter().map(|movement| Line::new(name.take().unwrap_or_else(|| self.ids.make()), movement)).collect();
+        let movements =
+            changes.movements.iter().map(|movement| Line::new(name.take().unwrap_or_else(|| self.ids.make()), movement)).collect();
         let fading = reservation.as_ref().filter(|_| operation.hold == Hold::Ttl).and_then(|reservation| match reservation.status {
             ReservationStatus::Held => reservation.held_until.map(Fading::Until),
             ReservationStatus::Claimed => Some(Fading::Upsert(reservation.status.as_str().to_owned())),
@@ -443,7 +447,14 @@ impl Cassandra {
     }
 
     /// What changes nothing: only that it was asked for is kept, if it is to happen once.
-    async fn noted(&self, operation: &Operation, id: Uuid, over: Option<i64>, at: Timestamp, answer: Answer) -> Result<Outcome, StoreError> {
+    async fn noted(
+        &self,
+        operation: &Operation,
+        id: Uuid,
+        over: Option<i64>,
+        at: Timestamp,
+        answer: Answer,
+    ) -> Result<Outcome, StoreError> {
         if matches!(operation.once, Once::Always) {
             return Ok(Outcome::Done(answer));
         }

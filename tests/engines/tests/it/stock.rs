@@ -276,7 +276,8 @@ async fn ten_thousand_operations_have_the_same_answers_in_tables_and_in_cassandr
                 tokens.alike(&here.1, &there.1, &what);
                 let (reservation, theirs) = (&here.1["reservation"], &there.1["reservation"]);
                 if let (Some(id), Some(of)) = (reservation["reservationId"].as_str(), reservation["orderId"].as_str()) {
-                    let entry = (id.parse().unwrap(), reservation["fencingToken"].as_i64().unwrap(), theirs["fencingToken"].as_i64().unwrap());
+                    let entry =
+                        (id.parse().unwrap(), reservation["fencingToken"].as_i64().unwrap(), theirs["fencingToken"].as_i64().unwrap());
                     let made = made.entry(of.parse().unwrap()).or_default();
                     if !made.contains(&entry) {
                         made.push(entry);
@@ -698,16 +699,15 @@ async fn ids(world: &World, topic: &str) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_processes_end_each_hold_once_and_tell_each_event_once() {
-    const HOLDS: usize = 30;
+    const HOLDS: usize = 20;
     let (one, other, prefix) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), prefix());
     let worlds = [world(one.path(), &prefix, &at(), &[]), world(other.path(), &prefix, &at(), &[])];
     futures::future::join_all(worlds.iter().map(|world| async { world.start(&MANIFEST, 0).await.unwrap() })).await;
     assert_eq!(receive(&worlds[0], 100).await.status, 200);
-    let held = (0..HOLDS as u64).map(|buyer| {
-        let world = &worlds[usize::from(buyer % 2 == 0)];
-        async move { hold(world, order(buyer + 1), 1).await.status }
-    });
-    assert!(futures::future::join_all(held).await.iter().all(|status| *status == 201));
+    for (buyer, world) in (1..=HOLDS as u64).zip(worlds.iter().cycle()) {
+        let held = hold(world, order(buyer), 1).await;
+        assert_eq!(held.status, 201, "{}", held.body);
+    }
     // Each has a bus of its own here, so what both tell is told twice.
     let told = async |topic: &str| [ids(&worlds[0], topic).await, ids(&worlds[1], topic).await].concat();
     until("every end is told", async || told("inventory.released.v1").await.len() >= HOLDS).await;
@@ -771,29 +771,36 @@ async fn a_conditional_write_whose_answer_is_lost_on_the_network_is_read_back_as
     let stores = OPENED.take();
     let [direct, unsure] = stores.as_slice() else { panic!("two") };
     direct.transact(&adjust(name(1), Once::Always, "LAMP", "us", 1_000, false)).await.unwrap();
+    swept(&stores).await;
     let mut expected = 1_000;
     let (mut applied, mut not) = (0, 0);
-    for spared in 0..30_u32 {
-        // Its statements are known to the server, so that each answer is one of a request.
-        let operation = adjust(name(100 + u64::from(spared)), Once::Always, "LAMP", "us", 1, false);
+    // What else is said on the way counts too, so which answer is the last is not always the same.
+    for (number, spared) in (100..).zip((0..16).cycle()).take(64) {
+        let operation = adjust(name(number), Once::Always, "LAMP", "us", 1, false);
         proxy.mute_after(spared);
         let became = unsure.transact(&operation).await;
         proxy.forward();
-        let is_done = match became {
-            Ok(_) => true,
-            Err(_) => {
-                let read = async || direct.read_back(&operation).await;
-                matches!(read().await.unwrap(), ReadBack::Applied(_))
+        let is_done = if became.is_ok() {
+            true
+        } else {
+            let is_applied = matches!(direct.read_back(&operation).await.unwrap(), ReadBack::Applied(_));
+            if is_applied {
+                applied += 1
+            } else {
+                not += 1
             }
+            is_applied
         };
         expected += i64::from(is_done);
-        if is_done { applied += 1 } else { not += 1 }
         let stock = direct.stock_of(&sku("LAMP")).await.unwrap();
         assert_eq!(stock.values().next().unwrap().on_hand, expected, "with {spared} answers");
         until("it is reached again", async || unsure.stock_of(&sku("LAMP")).await.is_ok()).await;
+        if applied > 0 && not > 3 {
+            break;
+        }
     }
-    println!("{applied} were applied, {not} were not");
-    assert!(applied > 0 && not > 0, "{applied} were applied, {not} were not");
+    println!("of those without an answer {applied} were applied, {not} were not");
+    assert!(applied > 0 && not > 3, "{applied} were applied, {not} were not");
     let last = direct.transact(&adjust(name(999), Once::Always, "LAMP", "us", 1, false)).await.unwrap();
     assert_eq!(last.status, 200);
     keyspace(&prefix).drop_it().await.unwrap();

@@ -56,9 +56,9 @@ pub(super) fn of_statement(server: &Server, cql: &str, is_conditional: bool, err
     let (at, reason) = (server.at(), crate::with_causes(error));
     let said = match error {
         ExecutionError::LastAttemptError(RequestAttemptError::DbError(said, _))
-        | ExecutionError::PrepareError(PrepareError::AllAttemptsFailed {
-            first_attempt: RequestAttemptError::DbError(said, _), ..
-        }) => Some(said),
+        | ExecutionError::PrepareError(PrepareError::AllAttemptsFailed { first_attempt: RequestAttemptError::DbError(said, _), .. }) => {
+            Some(said)
+        }
         _ => None,
     };
     match (error, said) {

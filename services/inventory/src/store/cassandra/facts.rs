@@ -67,7 +67,8 @@ impl Cassandra {
     }
 
     pub async fn reservation_facts(&self, since: i64, limit: u32) -> Result<Vec<ReservationFact>, DbError> {
-        let of = |entry: &Entry, written: Written| written.made.map(|order| (entry.seq, (entry.seq, order))).into_iter().collect::<Vec<_>>();
+        let of =
+            |entry: &Entry, written: Written| written.made.map(|order| (entry.seq, (entry.seq, order))).into_iter().collect::<Vec<_>>();
         let mut facts = Vec::new();
         for (token, order) in self.facts(since, limit, of).await? {
             let cell = self.seen(&Key::Order(order)).await?;

@@ -457,7 +457,8 @@ pub async fn mark_told(space: &Keyspace, seq: i64, at: Timestamp) -> Result<(), 
 /// Up to `limit` entries with numbers above `after`, in order.
 pub async fn entries_after(space: &Keyspace, after: i64, limit: usize) -> Result<Vec<Entry>, DbError> {
     let (mut entries, last) = (Vec::new(), last_number(space).await?);
-    let query = "SELECT seq, span, operation, at, given_up, made, movements, events, told_at FROM $.journal WHERE bucket = ? AND seq > ? LIMIT ?";
+    let query =
+        "SELECT seq, span, operation, at, given_up, made, movements, events, told_at FROM $.journal WHERE bucket = ? AND seq > ? LIMIT ?";
     for bucket in (after + 1) / BUCKET..=last / BUCKET {
         let left = i64::try_from(limit - entries.len()).unwrap_or(i64::MAX);
         entries.extend(space.fetch_all::<Entry>(query, values![bucket, after, left]).await?);
