@@ -24,7 +24,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
         Arc,
-        atomic::{AtomicI64, Ordering},
+        atomic::{AtomicI64, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -66,8 +66,10 @@ const LAPSE_BATCH: u32 = 64;
 const OVER_MAX: u32 = 10_000;
 /// How often an operation is tried whose cells were changed meanwhile.
 const ATTEMPTS: u32 = 50;
-/// How often somebody who is at a cell is waited for, before he is thought to have died.
-const WAITS: u32 = 8;
+/// How long somebody who is at a cell is waited for, before he is thought to have died; and, where the server is slow, how many times as long
+/// as an operation of one's own takes: or two processes would end each other's operations, and none would be done.
+const WAIT: Duration = Duration::from_millis(500);
+const PACES: u32 = 4;
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
 const LONGEST_PAUSE: Duration = Duration::from_millis(80);
 /// When a hold is looked at again that should be over.
@@ -101,6 +103,8 @@ pub struct Cassandra {
     swept: Arc<AtomicI64>,
     /// When the sweeper found last that none was over, in microseconds.
     looked: Arc<AtomicI64>,
+    /// How long an operation takes at its cells, in microseconds.
+    pace: Arc<AtomicU64>,
     /// The last number that this process knows of.
     number: Arc<Mutex<i64>>,
 }
@@ -163,6 +167,7 @@ impl Cassandra {
             next_look: Arc::new(AtomicI64::new(i64::MAX)),
             swept: Arc::new(AtomicI64::new(i64::MIN)),
             looked: Arc::new(AtomicI64::new(i64::MIN)),
+            pace: Arc::default(),
             number: Arc::default(),
         })
     }
@@ -301,7 +306,7 @@ impl Cassandra {
         cells: &BTreeMap<Key, Cell>,
     ) -> Result<bool, StoreError> {
         rows::open_entry(&self.space, lock.attempt, effects.span, lock.operation, effects.at).await?;
-        let mut locked = Vec::new();
+        let (began, mut locked) = (self.clock.now(), Vec::new());
         for after in &effects.cells {
             let version = cells.get(&after.key).map_or(0, |cell| cell.version);
             if !rows::lock(&self.space, &after.key, version, lock).await.map_err(|error| unsure(operation, error))? {
@@ -309,7 +314,10 @@ impl Cassandra {
             }
             locked.push(&after.key);
         }
-        if !rows::decide(&self.space, lock.operation, over, decided).await.map_err(|error| unsure(operation, error))? {
+        let is_decided = rows::decide(&self.space, lock.operation, over, decided).await.map_err(|error| unsure(operation, error))?;
+        let took = u64::try_from(self.clock.now().since(began).as_micros()).unwrap_or(u64::MAX);
+        self.pace.store(took.max(self.pace.load(Ordering::Relaxed) / 2), Ordering::Relaxed);
+        if !is_decided {
             return self.leave(lock, effects, &locked).await.map(|()| false);
         }
         // It is done. What cannot be applied now whoever comes next will apply, or the relay.
@@ -490,18 +498,18 @@ impl Cassandra {
 
     /// A cell that nobody is at: what was decided is applied, what was given up is left.
     async fn settled(&self, key: &Key) -> Result<Cell, DbError> {
-        let (mut met, mut waits, mut pause) = (None, 0, FIRST_PAUSE);
+        let patience = WAIT.max(Duration::from_micros(self.pace.load(Ordering::Relaxed)).saturating_mul(PACES));
+        let (mut met, mut since, mut pause) = (None, self.clock.now(), FIRST_PAUSE);
         loop {
             let cell = rows::cell(&self.space, key).await?;
             let Some(lock) = cell.lock else { return Ok(cell) };
             if met.replace(lock) != Some(lock) {
-                (waits, pause) = (0, FIRST_PAUSE);
+                (since, pause) = (self.clock.now(), FIRST_PAUSE);
             }
             match self.fate(lock).await? {
                 Fate::Done(effects) => self.apply(lock, &effects).await?,
                 Fate::Over => drop(rows::unlock(&self.space, key, lock).await?),
-                Fate::Open(_) if waits < WAITS => {
-                    waits += 1;
+                Fate::Open(_) if self.clock.now().since(since) < patience => {
                     self.clock.sleep(pause).await;
                     pause = (pause * 2).min(LONGEST_PAUSE);
                 }
