@@ -14,6 +14,7 @@ mod postgresql;
 mod redis;
 mod schema_registry;
 mod source;
+mod tls;
 
 use std::{
     collections::BTreeMap,
@@ -211,7 +212,9 @@ fn start(ground: &Ground, engine: &Engine) -> Result<String, String> {
         }
         record.stop(engine.stop);
     }
-    let place = ground.place(engine.name, engine.ports, engine.source.obtain()?)?;
+    let program = engine.source.obtain()?;
+    tls::prepare(&ground.folder)?;
+    let place = ground.place(engine.name, engine.ports, program)?;
     let began = now();
     (engine.configure)(&place)?;
     let record = serve(engine, &place, engine.settle, began)?;

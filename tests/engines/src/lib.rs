@@ -5,6 +5,7 @@
 
 pub mod proxy;
 mod server;
+pub mod tls;
 
 use std::{
     path::PathBuf,
@@ -21,7 +22,7 @@ use platform::{
     },
 };
 
-pub use self::server::{Server, TlsFiles};
+pub use self::server::Server;
 
 const VARIABLE: &str = "CRASHCART_ENGINES";
 

@@ -3,7 +3,6 @@
 use std::{
     io::{Read, Write},
     net::{TcpListener, TcpStream},
-    path::PathBuf,
     process::{Child, Command, Stdio},
     time::Duration,
 };
@@ -11,20 +10,14 @@ use std::{
 use platform::{Clock, settings::RedisSettings};
 use tempfile::TempDir;
 
+use crate::tls::{self, TlsFiles};
+
 /// The server; it ends with this value.
 pub struct Server {
     child: Child,
     port: u16,
     tls: Option<TlsFiles>,
     folder: TempDir,
-}
-
-/// An authority of a test's own, and what a server shows that it has signed.
-#[derive(Clone, Debug)]
-pub struct TlsFiles {
-    pub ca: PathBuf,
-    pub certificate: PathBuf,
-    pub key: PathBuf,
 }
 
 impl Server {
@@ -41,7 +34,7 @@ impl Server {
     async fn start_with(tls: bool) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let tls = tls.then(|| certificates(&folder));
+        let tls = tls.then(tls::files);
         let child = run(port, tls.as_ref(), &folder);
         let mut server = Self { child, port, tls, folder };
         server.wait().await;
@@ -116,35 +109,4 @@ fn run(port: u16, tls: Option<&TlsFiles>, folder: &TempDir) -> Child {
     };
     command.stdout(Stdio::null()).stderr(Stdio::null()).stdin(Stdio::null());
     command.spawn().expect("redis-server is installed: `cargo xtask engines up --only redis` installs it")
-}
-
-/// Made by OpenSSL's program, which Debian's redis-server brings the library of and every machine has.
-fn certificates(folder: &TempDir) -> TlsFiles {
-    let at = |name: &str| folder.path().join(name);
-    let openssl = |args: &[&str]| {
-        let output = Command::new("openssl").args(args).current_dir(folder.path()).output().expect("openssl is installed");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    };
-    let key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"];
-    openssl(&[&["req", "-x509", "-subj", "/CN=authority of a test", "-keyout", "ca.key", "-out", "ca.pem"], &key[..]].concat());
-    std::fs::write(at("names"), "subjectAltName=DNS:localhost,IP:127.0.0.1\nbasicConstraints=CA:FALSE\n").unwrap();
-    openssl(&[&["req", "-subj", "/CN=localhost", "-keyout", "server.key", "-out", "server.csr"], &key[..4], &["-nodes"]].concat());
-    openssl(&[
-        "x509",
-        "-req",
-        "-in",
-        "server.csr",
-        "-CA",
-        "ca.pem",
-        "-CAkey",
-        "ca.key",
-        "-CAcreateserial",
-        "-days",
-        "2",
-        "-extfile",
-        "names",
-        "-out",
-        "server.pem",
-    ]);
-    TlsFiles { ca: at("ca.pem"), certificate: at("server.pem"), key: at("server.key") }
 }

@@ -11,6 +11,7 @@ use super::{
     Engine,
     place::{Place, command_as, pause},
     source::{Source, run},
+    tls,
 };
 
 const USER: &str = "mysql";
@@ -49,7 +50,8 @@ pub const REPLICA: Engine = Engine {
 const SOURCE: Source = Source::Debian { packages: &["mariadb-server"], program: "mariadbd", folders: &[] };
 
 fn url(place: &Place) -> String {
-    format!("mysql://crashcart:{}@127.0.0.1:{}/crashcart", place.password, place.port())
+    // It speaks TLS to who asks for it. Within this machine nobody need.
+    format!("mysql://crashcart:{}@127.0.0.1:{}/crashcart?ssl-mode=DISABLED", place.password, place.port())
 }
 
 fn configure(place: &Place, part: &str) -> Result<(), String> {
@@ -59,11 +61,15 @@ fn configure(place: &Place, part: &str) -> Result<(), String> {
     install.arg(format!("--datadir={}", data.display()));
     run(&mut install, "mariadb-install-db made no data folder")?;
     // The socket's name is short because it lies in the data folder, where the server stands: the system allows no long ones.
+    let [certificate, key] = tls::copy(place, USER)?;
     let text = format!(
         "[mariadbd]\ndatadir = {}\nport = {}\nbind-address = 127.0.0.1\nsocket = server.sock\npid-file = server.pid\nskip-name-resolve\n\
-         character-set-server = utf8mb4\ncollation-server = utf8mb4_bin\ninnodb_buffer_pool_size = 64M\ndefault-time-zone = +00:00\n{part}",
+         character-set-server = utf8mb4\ncollation-server = utf8mb4_bin\ninnodb_buffer_pool_size = 64M\ndefault-time-zone = +00:00\n\
+         ssl-cert = {}\nssl-key = {}\n{part}",
         data.display(),
-        place.port()
+        place.port(),
+        certificate.display(),
+        key.display()
     );
     let file = place.write("server.cnf", &text)?;
     place.give(&file, USER)

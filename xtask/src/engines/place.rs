@@ -104,7 +104,7 @@ impl Ground {
         }
         let left = fs::read_dir(&self.folder).into_iter().flatten().flatten().any(|entry| entry.path().is_dir());
         if !left {
-            for file in ["password", crate::engines::SETTINGS, MARK] {
+            for file in ["password", super::SETTINGS, MARK].into_iter().chain(super::tls::FILES) {
                 drop(fs::remove_file(self.folder.join(file)));
             }
             drop(fs::remove_dir(&self.folder));

@@ -7,6 +7,7 @@ use super::{
     Engine,
     place::{Place, command_as},
     source::{Source, run},
+    tls,
 };
 
 const USER: &str = "postgres";
@@ -20,7 +21,10 @@ pub const ENGINE: Engine = Engine {
     command,
     answers: |place| ask(place, "SELECT 1"),
     settle: |place| ask(place, "CREATE DATABASE crashcart"),
-    settings: |place| vec![("postgresql.url", format!("postgresql://crashcart:{}@127.0.0.1:{}/crashcart", place.password, place.port()))],
+    // It speaks TLS to who asks for it. Within this machine nobody need.
+    settings: |place| {
+        vec![("postgresql.url", format!("postgresql://crashcart:{}@127.0.0.1:{}/crashcart?sslmode=disable", place.password, place.port()))]
+    },
     // A "fast" end: it waits for no client.
     stop: "INT",
 };
@@ -34,10 +38,14 @@ fn configure(place: &Place) -> Result<(), String> {
     initdb.args(["--username=crashcart", "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--no-sync"]);
     run(&mut initdb, "initdb made no cluster")?;
     std::fs::remove_file(&password).map_err(|error| error.to_string())?;
+    let [certificate, key] = tls::copy(place, USER)?;
     let text = format!(
         "listen_addresses = '127.0.0.1'\nport = {}\n# The name of a socket may be no longer than the system allows; the port is enough.\n\
-         unix_socket_directories = ''\nwal_level = logical\nmax_connections = 200\ntimezone = 'UTC'\n",
-        place.port()
+         unix_socket_directories = ''\nwal_level = logical\nmax_connections = 200\ntimezone = 'UTC'\n\
+         ssl = on\nssl_cert_file = '{}'\nssl_key_file = '{}'\n",
+        place.port(),
+        certificate.display(),
+        key.display()
     );
     let file = place.write("postgresql.conf", &text)?;
     place.give(&file, USER)

@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 /// An order as one version of a program knows it.
-mod first {
+pub mod first {
     use super::*;
     #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, AvroSchema)]
     #[avro(namespace = "crashcart.engines")]
