@@ -765,7 +765,7 @@ async fn a_conditional_write_whose_answer_is_lost_on_the_network_is_read_back_as
     // Stores of two processes, of which one is behind the proxy.
     let (first, second) = (
         world(folders.0.path(), &prefix, &at(), &[]),
-        world(folders.1.path(), &prefix, &through, &[("engines.cassandra.timeout_ms", "1000")]),
+        world(folders.1.path(), &prefix, &through, &[("engines.cassandra.timeout_ms", "5000")]),
     );
     OPENED.take();
     first.start(&STORE_ONLY, 0).await.unwrap();
@@ -773,7 +773,7 @@ async fn a_conditional_write_whose_answer_is_lost_on_the_network_is_read_back_as
     let stores = OPENED.take();
     let [direct, unsure] = stores.as_slice() else { panic!("two") };
     direct.transact(&adjust(name(1), Once::Always, "LAMP", "us", 1_000, false)).await.unwrap();
-    swept(&stores).await;
+    until("it is reached", async || unsure.sweep(Hold::Fenced).await.is_ok()).await;
     let mut expected = 1_000;
     let (mut applied, mut not) = (0, 0);
     // What else is said on the way counts too, so which answer is the last is not always the same.
