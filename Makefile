@@ -61,7 +61,7 @@ coverage: ## the lines of each service that its own tests run, 70 % or more (car
 contract: ## generated requests over every API document (schemathesis; ten minutes at most)
 	.ci/contract
 
-test-engines: ## the ports and six services over the real engines, started for it
+test-engines: ## the ports and seven services over the real engines, started for it
 	.ci/engines $(ARGS)
 
 engines-up: ## the real engines from packages, on free ports; ARGS="--only redis,kafka" for some

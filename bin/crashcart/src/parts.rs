@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use platform::{
     Settings,
     service::Manifest,
-    settings::{Events, Objects, SettingsError},
+    settings::{Events, Goods, Objects, SettingsError},
     world::{Elsewhere, PlatformSettings, sql},
 };
 
@@ -51,7 +51,7 @@ pub enum PartsError {
     OwnObjects,
     #[error(
         "`calls.{service}` names {count} processes, but {service} keeps its tables in its data folder, which is one process's: name one, or put \
-         the tables on an engine (`stores.sql.{service}`) if {service} is written for it"
+         the tables on an engine (`stores.sql.{service}`; for inventory `stores.stock`) if {service} is written for it"
     )]
     OwnTables { service: &'static str, count: usize },
 }
@@ -76,7 +76,7 @@ impl Parts {
         let of = |addresses: &BTreeMap<String, Vec<String>>, name: &str| addresses.get(name).cloned().unwrap_or_default();
         for service in &parts.services {
             let count = of(&calls, service.name).len();
-            if count > 1 && sql::is_in_folder(settings, service)? {
+            if count > 1 && sql::is_in_folder(settings, service)? && !is_stocked_elsewhere(settings, service)? {
                 return Err(PartsError::OwnTables { service: service.name, count });
             }
         }
@@ -123,6 +123,11 @@ impl Parts {
         }
         Ok(())
     }
+}
+
+/// Whether a service's stock is on an engine; what it has beside it in its folder another process does not miss.
+fn is_stocked_elsewhere(settings: &Settings, service: &Manifest) -> Result<bool, SettingsError> {
+    Ok(service.name == inventory::MANIFEST.name && settings.stores()?.stock == Goods::Cassandra)
 }
 
 /// The addresses of a section whose keys are services.
@@ -215,6 +220,8 @@ mod tests {
         assert!(named(&["payment"], &shared().with("calls.payment", two).unwrap()).is_ok());
         let told = refused(&["inventory"], ("calls.inventory", two));
         assert!(told.starts_with("`calls.inventory` names 2 processes, but inventory keeps its tables"), "{told}");
+        let stocked = shared().with("calls.inventory", two).unwrap().with("stores.stock", "cassandra").unwrap();
+        assert!(named(&["inventory"], &stocked).is_ok(), "its stock is not in its folder");
         let embedded = shared().with("stores.sql.payment", "sqlite").unwrap().with("calls.payment", two).unwrap();
         assert!(named(&["payment"], &embedded).unwrap_err().contains("`stores.sql.payment`"));
     }

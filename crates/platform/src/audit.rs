@@ -11,6 +11,8 @@ use types::{EventId, Timestamp};
 
 use crate::{
     db::{Db, DbError, FromRow, Row, Tx},
+    event::Sealed,
+    http::Answer,
     values,
 };
 
@@ -111,7 +113,7 @@ impl Page {
 /// An outbox row.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct OutboxFact {
+pub struct OutboxFact {
     seq: i64,
     at: Timestamp,
     kind: &'static str,
@@ -119,6 +121,15 @@ struct OutboxFact {
     topic: String,
     key: String,
     status: String,
+}
+
+impl OutboxFact {
+    /// Of an event that a store keeps in rows of its own; its status is `PENDING` or `SENT`.
+    #[must_use]
+    pub fn of(seq: i64, event: Sealed, status: &str) -> Self {
+        let Sealed { event_id: id, topic, key, created_at: at, .. } = event;
+        Self { seq, at, kind: "outbox", id, topic, key, status: status.to_owned() }
+    }
 }
 
 impl FromRow for OutboxFact {
@@ -138,7 +149,7 @@ impl FromRow for OutboxFact {
 /// An event that was taken.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct InboxFact {
+pub struct InboxFact {
     seq: i64,
     at: Timestamp,
     kind: &'static str,
@@ -148,6 +159,14 @@ struct InboxFact {
     /// It told of an older version than what was known, and had no effect.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     passed_over: bool,
+}
+
+impl InboxFact {
+    /// Of a note that a store keeps in rows of its own.
+    #[must_use]
+    pub const fn of(seq: i64, at: Timestamp, id: EventId, consumer: String, key: String) -> Self {
+        Self { seq, at, kind: "inbox", id, consumer, key, passed_over: false }
+    }
 }
 
 impl FromRow for InboxFact {
@@ -167,7 +186,7 @@ impl FromRow for InboxFact {
 /// An answer that is kept to be given again. What it says may be personal, and so may the key: both stand here as digests.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct AnswerFact {
+pub struct AnswerFact {
     seq: i64,
     at: Timestamp,
     kind: &'static str,
@@ -182,9 +201,31 @@ struct AnswerFact {
     answer: Option<String>,
 }
 
+fn digest(bytes: &[u8]) -> String {
+    hex::encode(Sha256::digest(bytes))
+}
+
+impl AnswerFact {
+    /// Of an answer that a store keeps in rows of its own.
+    #[must_use]
+    pub fn of(seq: i64, at: Timestamp, endpoint: String, token: &str, fingerprint: &[u8], answer: &Answer) -> Self {
+        Self {
+            seq,
+            at,
+            kind: "answer",
+            id: digest(token.as_bytes()),
+            endpoint,
+            status: Some(answer.status),
+            location: answer.location.clone(),
+            etag: answer.etag.clone(),
+            request: hex::encode(fingerprint),
+            answer: Some(digest(&answer.body)),
+        }
+    }
+}
+
 impl FromRow for AnswerFact {
     fn from_row(row: &Row<'_>) -> Result<Self, DbError> {
-        let digest = |bytes: &[u8]| hex::encode(Sha256::digest(bytes));
         Ok(Self {
             seq: 0,
             at: row.get("at")?,

@@ -7,6 +7,8 @@
 #[cfg(feature = "engines")]
 pub(crate) mod beside;
 #[cfg(feature = "engines")]
+pub mod cassandra;
+#[cfg(feature = "engines")]
 pub mod couchdb;
 #[cfg(feature = "engines")]
 mod redis;
@@ -28,7 +30,8 @@ use crate::{
     limiter::{Bucket, Limiter},
     schema::Registry,
     settings::{
-        EngineSettings, Events, KafkaSettings, Objects, Papers, Reads, RegistrySettings, Schemas, Settings, SettingsError, Shelf, Tables,
+        EngineSettings, Events, Goods, KafkaSettings, Objects, Papers, Reads, RegistrySettings, Schemas, Settings, SettingsError, Shelf,
+        Tables,
     },
 };
 
@@ -64,6 +67,8 @@ pub struct Engines {
     bus: Option<Bus>,
     #[cfg(feature = "engines")]
     couchdb: Option<couchdb::Server>,
+    #[cfg(feature = "engines")]
+    cassandra: Option<cassandra::Server>,
 }
 
 impl Engines {
@@ -111,6 +116,7 @@ impl Engines {
             wanted.bus = Some(kafka(&engines.kafka, faults)?);
         }
         wanted.connect_couchdb(settings, clock)?;
+        wanted.connect_cassandra(settings, clock)?;
         Ok(wanted)
     }
 
@@ -121,6 +127,7 @@ impl Engines {
     pub(crate) fn simulated(settings: &Settings, clock: Clock) -> Result<Self, EngineError> {
         let mut wanted = Self::none();
         wanted.connect_couchdb(settings, clock)?;
+        wanted.connect_cassandra(settings, clock)?;
         Ok(wanted)
     }
 
@@ -161,6 +168,28 @@ impl Engines {
             return Err(EngineError::NotBuilt { setting: "stores.documents", engine: "couchdb", floor: "sql" });
         }
         Ok(())
+    }
+
+    #[cfg(feature = "engines")]
+    fn connect_cassandra(&mut self, settings: &Settings, clock: Clock) -> Result<(), EngineError> {
+        if settings.stores()?.stock == Goods::Cassandra {
+            self.cassandra = Some(cassandra::Server::new(&settings.engines()?.cassandra, clock)?);
+        }
+        Ok(())
+    }
+
+    #[cfg(not(feature = "engines"))]
+    fn connect_cassandra(&mut self, settings: &Settings, _: Clock) -> Result<(), EngineError> {
+        if settings.stores()?.stock == Goods::Cassandra {
+            return Err(EngineError::NotBuilt { setting: "stores.stock", engine: "cassandra", floor: "sql" });
+        }
+        Ok(())
+    }
+
+    /// Where the stock is, if it is in Cassandra.
+    #[cfg(feature = "engines")]
+    pub(crate) fn cassandra(&self) -> Option<&cassandra::Server> {
+        self.cassandra.as_ref()
     }
 
     /// Where documents are, if they are in CouchDB.
@@ -216,6 +245,11 @@ impl Engines {
         if let Some(couchdb) = &self.couchdb {
             let told = couchdb.check(std::time::Duration::from_secs(1)).await;
             said.push(("couchdb", told.err().map(|error| error.to_string())));
+        }
+        #[cfg(feature = "engines")]
+        if let Some(cassandra) = &self.cassandra {
+            let told = cassandra.check(std::time::Duration::from_secs(1)).await;
+            said.push(("cassandra", told.err().map(|error| error.to_string())));
         }
         if let Some(blobs) = &self.s3 {
             let answer = Clock::real().timeout(std::time::Duration::from_secs(1), blobs.check()).await;
@@ -331,6 +365,7 @@ mod tests {
             ("stores.sql.order", "mariadb"),
             ("stores.schemas", "registry"),
             ("stores.documents", "couchdb"),
+            ("stores.stock", "cassandra"),
         ] {
             let settings = Settings::load(DEFAULTS, None, std::iter::empty()).unwrap().with(setting, engine).unwrap();
             let refused = Engines::check(&settings).unwrap_err().to_string();

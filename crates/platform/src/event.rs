@@ -12,7 +12,7 @@ mod outbox;
 
 use apache_avro::AvroSchema;
 pub use inbox::{Consumer, Received, direct, pass_over, taking};
-pub use outbox::{Outbox, Relay};
+pub use outbox::{Outbox, Relay, RelayError, Sealed};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::db::Migration;

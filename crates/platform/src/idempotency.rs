@@ -50,6 +50,19 @@ impl Key {
         &self.token
     }
 
+    #[must_use]
+    pub fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    /// What becomes of a repeat, by what was kept of the first request: its answer, or a refusal. `answer` is none while it is on its way.
+    pub fn judge(&self, fingerprint: &[u8], answer: Option<Answer>) -> Result<Answer, Problem> {
+        if fingerprint != self.fingerprint {
+            return Err(Problem::new(&kinds::KEY_REUSED).detail("Use a new `Idempotency-Key` for a new request."));
+        }
+        answer.ok_or_else(|| Problem::new(&kinds::KEY_IN_USE).detail("Wait for the first request to end, then send this one again."))
+    }
+
     /// The digest of the body it came with: for a service that keeps the key with its row, to know the same request again.
     #[must_use]
     pub const fn fingerprint(&self) -> &[u8; 32] {
@@ -182,7 +195,7 @@ impl Idempotency {
             .await
             .map_err(Problem::from)?;
         match stored {
-            Some(stored) if stored.until > self.clock.now() => self.judge(key, stored).map(Some),
+            Some(stored) if stored.until > self.clock.now() => key.judge(&stored.fingerprint, stored.answer).map(Some),
             _ => Ok(None),
         }
     }
@@ -240,14 +253,7 @@ impl Idempotency {
             tx.execute(&self.forget, values![&key.endpoint, &key.token]).await?;
             return Ok(None);
         }
-        Ok(Some(self.judge(key, stored)?))
-    }
-
-    fn judge(&self, key: &Key, stored: Stored) -> Result<Answer, Problem> {
-        if stored.fingerprint != key.fingerprint {
-            return Err(Problem::new(&kinds::KEY_REUSED).detail("Use a new `Idempotency-Key` for a new request."));
-        }
-        stored.answer.ok_or_else(|| Problem::new(&kinds::KEY_IN_USE).detail("Wait for the first request to end, then send this one again."))
+        Ok(Some(key.judge(&stored.fingerprint, stored.answer)?))
     }
 
     async fn keep(&self, tx: &mut Tx<'_>, key: &Key, answer: &Answer) -> Result<(), DbError> {

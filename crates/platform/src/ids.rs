@@ -4,6 +4,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rand::Rng;
+use sha2::{Digest, Sha256};
 use uuid::{Builder, Uuid};
 
 use crate::{
@@ -24,6 +25,19 @@ impl Ids {
         Self { clock, stream: Arc::new(Mutex::new(chance.stream(service, &instance.to_string(), "ids"))) }
     }
 
+    /// The id of what has these names: the same wherever it is asked for.
+    #[must_use]
+    pub fn named(names: &[&str]) -> Uuid {
+        let mut digest = Sha256::new();
+        for name in names {
+            digest.update((name.len() as u64).to_be_bytes());
+            digest.update(name.as_bytes());
+        }
+        let mut bytes = [0; 16];
+        bytes.copy_from_slice(&digest.finalize()[..16]);
+        Builder::from_custom_bytes(bytes).into_uuid()
+    }
+
     /// A new id of any kind that is a UUID underneath.
     #[must_use]
     pub fn make<T: From<Uuid>>(&self) -> T {
@@ -41,6 +55,12 @@ impl Ids {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_has_other_names_has_another_id() {
+        assert_eq!(Ids::named(&["a", "bc"]), Ids::named(&["a", "bc"]));
+        assert_ne!(Ids::named(&["a", "bc"]), Ids::named(&["ab", "c"]));
+    }
 
     #[tokio::test(start_paused = true)]
     async fn ids_sort_by_time_and_repeat_by_seed() {

@@ -251,6 +251,13 @@ impl Env {
         self.engines.couchdb().map(|server| server.database(self.service, self.chance, self.faults.clone()))
     }
 
+    /// The service's keyspace, where its stock is in Cassandra.
+    #[cfg(feature = "engines")]
+    #[must_use]
+    pub fn cassandra(&self) -> Option<crate::engine::cassandra::Keyspace> {
+        self.engines.cassandra().map(|server| server.keyspace(self.service, self.chance, self.faults.clone()))
+    }
+
     /// A way to another service, which stands in this one's [`Manifest::calls`].
     #[must_use]
     pub fn client(&self, target: &'static str) -> Client {

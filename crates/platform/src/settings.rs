@@ -27,8 +27,8 @@ use toml::{Table, Value};
 
 pub use self::{
     engines::{
-        CouchdbSettings, EngineSettings, Events, KafkaSettings, MariadbSettings, Objects, Papers, PostgresqlSettings, Reads, RedisSettings,
-        RegistrySettings, S3Settings, Schemas, Shelf, StoreSettings, Tables,
+        CassandraSettings, CouchdbSettings, EngineSettings, Events, Goods, KafkaSettings, MariadbSettings, Objects, Papers,
+        PostgresqlSettings, Reads, RedisSettings, RegistrySettings, S3Settings, Schemas, Shelf, StoreSettings, Tables,
     },
     environment::environment,
     error::{Problem, SettingsError},

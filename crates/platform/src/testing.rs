@@ -200,6 +200,12 @@ impl Drop for Stage {
                 tracing::warn!(error = &error as &dyn std::error::Error, "the documents of a test stay");
             }
         }
+        #[cfg(feature = "engines")]
+        for keyspace in self.world.names().into_iter().filter_map(|service| self.world.cassandra(service)) {
+            if let Some(Err(error)) = futures::FutureExt::now_or_never(keyspace.drop_it()) {
+                tracing::warn!(error = &error as &dyn std::error::Error, "the stock of a test stays");
+            }
+        }
         self.world.end();
     }
 }

@@ -299,6 +299,13 @@ impl World {
         self.0.engines.couchdb().map(|server| server.database(service, self.0.chance, self.0.faults.clone()))
     }
 
+    /// The same of a service's keyspace, where stock is in Cassandra.
+    #[cfg(feature = "engines")]
+    #[must_use]
+    pub fn cassandra(&self, service: &'static str) -> Option<crate::engine::cassandra::Keyspace> {
+        self.0.engines.cassandra().map(|server| server.keyspace(service, self.0.chance, self.0.faults.clone()))
+    }
+
     /// The names of the services that stand in this world, in order.
     #[must_use]
     pub fn names(&self) -> Vec<&'static str> {

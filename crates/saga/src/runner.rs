@@ -167,8 +167,10 @@ impl<D: Definition> Runner<D> {
         let now = inner.clock.now();
         let is_fresh = inner.fresh.load(Ordering::SeqCst);
         let (until, values) = if is_fresh { ("", vec![]) } else { ("AND wake_at <= ?", values![now]) };
-        let due =
-            format!("SELECT id, wake_at FROM {} WHERE state IN ('FORWARD', 'BACK') {until} ORDER BY wake_at, id LIMIT {SWEEP}", inner.table);
+        let due = format!(
+            "SELECT id, wake_at FROM {} WHERE state IN ('FORWARD', 'BACK') {until} ORDER BY wake_at, id LIMIT {SWEEP}",
+            inner.table
+        );
         let due: Vec<Due> = inner.db.read(async |tx: &mut Tx<'_>| tx.fetch_all(&due, values).await).await?;
         // Not before: where the store has no answer at the start, what the last life left is still to be taken on.
         inner.fresh.store(false, Ordering::SeqCst);

@@ -46,11 +46,11 @@ pub struct App {
 }
 
 impl App {
-    pub fn new(env: &Env, config: Live<Config>) -> Result<Self, BuildError> {
+    pub async fn new(env: &Env, config: Live<Config>) -> Result<Self, BuildError> {
         let expiry = Arc::<Notify>::default();
         Ok(Self {
             clock: env.clock,
-            store: Store::open(env, &config.get(), expiry.clone())?,
+            store: Store::open(env, &config.get(), expiry.clone()).await?,
             expiry,
             config,
             ids: env.ids.clone(),

@@ -13,6 +13,7 @@ use inventory_api::{
     events::{EventLine, InventoryAdjusted, InventoryClaimed, InventoryReleased, InventoryReserved, InventoryShortfall},
 };
 pub use refusal::Refusal;
+use serde::{Deserialize, Serialize};
 use types::{OrderId, ReservationId, Sku, Timestamp};
 
 /// Where units are counted: a SKU in a warehouse. It is the unit of a conditional write.
@@ -23,7 +24,7 @@ pub struct Place {
 }
 
 /// The counters of a place, in units.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shelf {
     pub on_hand: i64,
     pub held: i64,
@@ -113,7 +114,7 @@ pub struct Movement {
 }
 
 /// Units of an order, held or claimed together.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Reservation {
     pub id: ReservationId,
     pub order_id: OrderId,

@@ -1,7 +1,7 @@
 //! inventory-service: knows what is in stock, holds it for an order, and gives each unit to one order only.
 //!
 //! Reading order: [`domain`] (what stock and a reservation may do), [`app`] (the use cases), [`store`] (the port: decide and save), its
-//! embedded engine, [`tasks`] (holds that run out), then the doors: [`http`], [`consumers`].
+//! embedded engine and Cassandra beside it, [`tasks`] (holds that run out), then the doors: [`http`], [`consumers`].
 
 pub mod app;
 pub mod audit;
@@ -45,12 +45,12 @@ fn all_migrations() -> Vec<Migration> {
 
 async fn build(env: Env) -> Result<Service, BuildError> {
     let config = Live::new(env.config::<config::Config>()?);
-    let app = app::App::new(&env, config.clone())?;
+    let app = app::App::new(&env, config.clone()).await?;
     Ok(Service {
         router: http::router(app.clone()),
         consumers: consumers::all(&env, &app)?,
         background: tasks::all(&app),
-        audit: audit::collections(&env.db(), env.clock, config.clone()),
+        audit: audit::collections(&app.store, &env.db(), env.clock, config.clone()),
         rungs: vec![
             config.switch(config::OVERSELL, config::Config::stand_on),
             config.switch(config::HOT_SKU, config::Config::stand_on_hot_sku),

@@ -2,16 +2,23 @@
 //! of a reservation, decide (a pure function), save what it changes if nothing of it was changed meanwhile, together with the events that
 //! tell of it and the note that it was done. The application knows nothing else of the store.
 //!
-//! An engine with transactions does that in one ([`embedded`]). One without them does it by conditional writes: each partition's row has
-//! a version and carries its own pending events and the names of its last writes; a relay publishes the events and clears them. Nothing
-//! of this port promises more than that, and it shows what such an engine cannot hide: the answer to a conditional write can be lost
+//! An engine with transactions does that in one ([`embedded`]). One without them (Cassandra) does it by conditional writes: each partition's
+//! row has a version, one row for each operation is written when it is decided and carries all that is to be done, its events among it, and its
+//! name; a relay publishes the events and notes that. Nothing of this port promises more than that, and it shows what such an engine cannot hide: the answer to a conditional write can be lost
 //! ([`StoreError::Unknown`]), so every operation has a name by which it is found again ([`Store::read_back`]); and a hold can be a time to
 //! live that ends without a word ([`Hold::Ttl`]).
 
+#[cfg(feature = "engines")]
+pub mod cassandra;
 pub mod embedded;
+pub mod lost;
 
 use std::{collections::BTreeMap, sync::Arc};
 
+#[cfg(feature = "engines")]
+pub use self::cassandra::Cassandra;
+#[cfg(feature = "engines")]
+use futures::FutureExt;
 use platform::{
     db::DbError,
     http::Answer,
@@ -99,11 +106,28 @@ pub enum ReadBack {
 #[derive(Clone, Debug)]
 pub enum Store {
     Embedded(embedded::Embedded),
+    #[cfg(feature = "engines")]
+    Cassandra(Cassandra),
 }
 
 impl Store {
-    /// The store that the settings name.
-    pub fn open(env: &Env, config: &Config, expiry: Arc<Notify>) -> Result<Self, BuildError> {
+    /// The store that the settings name (`stores.stock`).
+    ///
+    /// # Errors
+    /// [`BuildError`] for what only a person can mend. A store that does not answer is no error: who needs it is told so until it does.
+    pub async fn open(env: &Env, config: &Config, expiry: Arc<Notify>) -> Result<Self, BuildError> {
+        #[cfg(feature = "engines")]
+        if let Some(keyspace) = env.cassandra() {
+            let store = Cassandra::new(env, keyspace, config.lost_answers_share, expiry)?;
+            store.prepare().await.map_err(|error| BuildError::Other(error.to_string()))?;
+            return Ok(Self::Cassandra(store));
+        }
+        #[cfg(not(feature = "engines"))]
+        if env.settings.stores()?.stock == platform::settings::Goods::Cassandra {
+            return Err(BuildError::Other(
+                "`stores.stock` is \"cassandra\", which inventory was not built for: use its feature `engines`".into(),
+            ));
+        }
         Ok(Self::Embedded(embedded::Embedded::new(env, config.lost_answers_share, expiry)?))
     }
 
@@ -111,6 +135,8 @@ impl Store {
     pub async fn transact(&self, operation: &Operation) -> Result<Answer, StoreError> {
         match self {
             Self::Embedded(store) => store.transact(operation).await,
+            #[cfg(feature = "engines")]
+            Self::Cassandra(store) => store.transact(operation).boxed().await,
         }
     }
 
@@ -118,6 +144,8 @@ impl Store {
     pub async fn read_back(&self, operation: &Operation) -> Result<ReadBack, StoreError> {
         match self {
             Self::Embedded(store) => store.read_back(operation).await,
+            #[cfg(feature = "engines")]
+            Self::Cassandra(store) => store.read_back(operation).boxed().await,
         }
     }
 
@@ -125,6 +153,8 @@ impl Store {
     pub async fn sweep(&self, hold: Hold) -> Result<Progress, StoreError> {
         match self {
             Self::Embedded(store) => store.sweep(hold).await,
+            #[cfg(feature = "engines")]
+            Self::Cassandra(store) => store.sweep(hold).boxed().await,
         }
     }
 
@@ -132,6 +162,8 @@ impl Store {
     pub async fn stock_after(&self, after: &str, limit: u32) -> Result<BTreeMap<Place, Shelf>, StoreError> {
         match self {
             Self::Embedded(store) => store.stock_after(after, limit).await,
+            #[cfg(feature = "engines")]
+            Self::Cassandra(store) => store.stock_after(after, limit).boxed().await,
         }
     }
 
@@ -139,12 +171,16 @@ impl Store {
     pub async fn stock_of(&self, sku: &Sku) -> Result<BTreeMap<Place, Shelf>, StoreError> {
         match self {
             Self::Embedded(store) => store.stock_of(sku).await,
+            #[cfg(feature = "engines")]
+            Self::Cassandra(store) => store.stock_of(sku).boxed().await,
         }
     }
 
     pub async fn reservation(&self, id: ReservationId) -> Result<Option<Reservation>, StoreError> {
         match self {
             Self::Embedded(store) => store.reservation(id).await,
+            #[cfg(feature = "engines")]
+            Self::Cassandra(store) => store.reservation(id).boxed().await,
         }
     }
 
@@ -152,6 +188,8 @@ impl Store {
     pub async fn reservations_of(&self, order: OrderId, before: i64, limit: u32) -> Result<Vec<Reservation>, StoreError> {
         match self {
             Self::Embedded(store) => store.reservations_of(order, before, limit).await,
+            #[cfg(feature = "engines")]
+            Self::Cassandra(store) => store.reservations_of(order, before, limit).boxed().await,
         }
     }
 
@@ -159,6 +197,9 @@ impl Store {
     pub async fn purge(&self) -> Result<u64, StoreError> {
         match self {
             Self::Embedded(store) => store.purge().await,
+            // They go by themselves.
+            #[cfg(feature = "engines")]
+            Self::Cassandra(_) => Ok(0),
         }
     }
 }

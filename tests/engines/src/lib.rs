@@ -16,7 +16,10 @@ use platform::{
     Chance, Clock, Settings,
     engine::Redis,
     fault::Faults,
-    settings::{CouchdbSettings, DEFAULTS, EngineSettings, KafkaSettings, RedisSettings, RegistrySettings, S3Settings, environment},
+    settings::{
+        CassandraSettings, CouchdbSettings, DEFAULTS, EngineSettings, KafkaSettings, RedisSettings, RegistrySettings, S3Settings,
+        environment,
+    },
 };
 
 pub use self::server::Server;
@@ -104,6 +107,17 @@ pub fn couchdb_settings() -> CouchdbSettings {
     let settings = engines().couchdb;
     assert!(settings.url.is_some(), "{} names no CouchDB: `cargo xtask engines up --only couchdb`", file().display());
     CouchdbSettings { prefix: format!("{}-", unique("test")), timeout_ms: 20_000, ..settings }
+}
+
+/// The Cassandra cluster, with a prefix of keyspaces that nobody else has.
+#[must_use]
+pub fn cassandra_settings() -> CassandraSettings {
+    let settings = engines().cassandra;
+    assert!(!settings.contact_points.is_empty(), "{} names no Cassandra: `cargo xtask engines up --only cassandra`", file().display());
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let nth = COUNT.fetch_add(1, Ordering::Relaxed);
+    let prefix = format!("t{}_{}_{nth}_", std::process::id(), Clock::real().now().micros() % 1_000_000_000_000);
+    CassandraSettings { prefix, timeout_ms: 20_000, ..settings }
 }
 
 /// A name that nobody else has, in small letters and digits.

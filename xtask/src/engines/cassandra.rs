@@ -58,7 +58,8 @@ const OPENS: &[&str] = &[
 fn configure(place: &Place) -> Result<(), String> {
     let [clients, neighbours] = place.ports.as_slice() else { return Err("two ports are needed".to_owned()) };
     let folder = place.folder.display();
-    // A batch of the commit log is synced before a write is answered: what was answered is on the disk.
+    // A batch of the commit log is synced before a write is answered: what was answered is on the disk. On a machine that
+    // builds beside it, an answer is late and not lost: how long it is waited for, its clients say.
     let text = format!(
         "cluster_name: crashcart\nnum_tokens: 1\npartitioner: org.apache.cassandra.dht.Murmur3Partitioner\nendpoint_snitch: SimpleSnitch\n\
          listen_address: 127.0.0.1\nstorage_port: {neighbours}\nrpc_address: 127.0.0.1\nnative_transport_port: {clients}\n\
@@ -66,7 +67,8 @@ fn configure(place: &Place) -> Result<(), String> {
          data_file_directories:\n- \"{folder}/data\"\ncommitlog_directory: \"{folder}/commitlog\"\nsaved_caches_directory: \"{folder}/caches\"\n\
          hints_directory: \"{folder}/hints\"\ncdc_raw_directory: \"{folder}/cdc\"\ncommitlog_sync: batch\nauto_snapshot: false\n\
          memtable_heap_space: 128MiB\nmemtable_offheap_space: 128MiB\nfile_cache_size: 64MiB\nnetworking_cache_size: 16MiB\nkey_cache_size: 16MiB\n\
-         concurrent_reads: 8\nconcurrent_writes: 8\nconcurrent_counter_writes: 4\n"
+         concurrent_reads: 8\nconcurrent_writes: 8\nconcurrent_counter_writes: 4\n\
+         read_request_timeout: 20s\nrange_request_timeout: 20s\nwrite_request_timeout: 20s\ncas_contention_timeout: 20s\nrequest_timeout: 20s\n"
     );
     place.write("cassandra.yaml", &text)?;
     place

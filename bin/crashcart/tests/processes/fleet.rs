@@ -143,7 +143,7 @@ impl Fleet {
         let mut command = Command::new(env!("CARGO_BIN_EXE_crashcart"));
         command.arg("--config").arg(&self.engines).args(args).envs(self.variables.iter().map(|(name, value)| (name, value)));
         // What is said to the tests is no setting.
-        for name in ["ENGINES", "TEST_SQL", "TEST_DOCUMENTS", "TEST_RUNGS"] {
+        for name in ["ENGINES", "TEST_SQL", "TEST_DOCUMENTS", "TEST_STOCK", "TEST_RUNGS"] {
             command.env_remove(format!("CRASHCART_{name}"));
         }
         command.stdin(Stdio::null());

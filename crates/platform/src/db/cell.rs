@@ -35,6 +35,8 @@ enum Stored<'r> {
     Sqlite(&'r rusqlite::Row<'r>),
     #[cfg(feature = "engines")]
     Server(&'r super::server::ServerRow),
+    #[cfg(feature = "engines")]
+    Cassandra(crate::engine::cassandra::WideRow<'r>),
 }
 
 /// A struct that a row can be read into.
@@ -55,6 +57,11 @@ impl<'r> Row<'r> {
     #[cfg(feature = "engines")]
     pub(super) const fn of_server(row: &'r super::server::ServerRow) -> Self {
         Self { row: Stored::Server(row), next: cell::Cell::new(0) }
+    }
+
+    #[cfg(feature = "engines")]
+    pub(crate) const fn of_cassandra(row: crate::engine::cassandra::WideRow<'r>) -> Self {
+        Self { row: Stored::Cassandra(row), next: cell::Cell::new(0) }
     }
 
     pub fn get<T: Column>(&self, column: &str) -> Result<T, DbError> {
@@ -106,6 +113,8 @@ impl<'r> Row<'r> {
             Stored::Sqlite(row) => cell_of(row.get_ref(index).map_err(|error| error.to_string())?),
             #[cfg(feature = "engines")]
             Stored::Server(row) => row.cell(index),
+            #[cfg(feature = "engines")]
+            Stored::Cassandra(row) => row.cell(index),
         }
     }
 
@@ -122,6 +131,8 @@ impl<'r> Row<'r> {
             }
             #[cfg(feature = "engines")]
             Stored::Server(row) => row.index_of(next, column)?,
+            #[cfg(feature = "engines")]
+            Stored::Cassandra(row) => row.index_of(next, column)?,
         };
         self.next.set(index + 1);
         Ok(index)

@@ -8,6 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 use types::{EventId, Timestamp, id::Uuid};
 
@@ -70,15 +71,29 @@ impl Outbox {
     /// [`Outbox::add`] with an id of the caller's, for an event that could be told twice and must be known again. Says whether it is
     /// new: one that is there already is not added.
     pub async fn add_as<E: Event>(&self, tx: &mut Tx<'_>, id: EventId, event: &E) -> Result<bool, DbError> {
+        let Sealed { event_id, topic, key, payload, traceparent, correlation_id, created_at } = self.seal(id, event)?;
+        let row = values![event_id, topic, key, payload, traceparent, correlation_id, created_at];
+        let is_new = tx.insert_new(&self.insert, row).await?;
+        tx.wake_after_commit(&self.bell);
+        Ok(is_new)
+    }
+
+    /// An event as it is kept until it is told, for a store that has no transaction with this outbox and keeps it in rows of its own.
+    pub fn seal<E: Event>(&self, id: EventId, event: &E) -> Result<Sealed, DbError> {
         let refused = |reason: String| DbError::Column { column: format!("{} of {}", E::TOPIC, self.service), reason };
         let codec = self.codecs().get(E::TOPIC).cloned().ok_or_else(|| refused("the event was never registered".into()))?;
         let codec = codec.downcast::<Codec<E>>().map_err(|_| refused("two event types claim this topic".into()))?;
         let payload = codec.encode(event).map_err(|error| refused(error.to_string()))?;
         let context = Context::current();
-        let row = values![id, E::TOPIC, event.key(), payload, context.traceparent(), context.correlation_id(), self.clock.now()];
-        let is_new = tx.insert_new(&self.insert, row).await?;
-        tx.wake_after_commit(&self.bell);
-        Ok(is_new)
+        Ok(Sealed {
+            event_id: id,
+            topic: E::TOPIC.to_owned(),
+            key: event.key(),
+            payload: payload.to_vec(),
+            traceparent: context.traceparent(),
+            correlation_id: context.correlation_id().map(str::to_owned),
+            created_at: self.clock.now(),
+        })
     }
 
     /// Takes an event of this transaction out of the relay's hands: it stands there as told, and whoever took it tells it himself. What
@@ -91,7 +106,7 @@ impl Outbox {
         let pending: Pending = tx.fetch_one(&select, values![id]).await?;
         let sent = format!("UPDATE {service}_outbox SET status = 'SENT', sent_at = ? WHERE seq = ? AND status = 'PENDING'");
         tx.execute(&sent, values![self.clock.now(), pending.seq]).await?;
-        Ok(pending.outgoing(service))
+        Ok(pending.event.outgoing(service))
     }
 
     fn codecs(&self) -> std::sync::MutexGuard<'_, BTreeMap<&'static str, Arc<dyn Any + Send + Sync>>> {
@@ -122,19 +137,25 @@ enum Sent {
 
 struct Pending {
     seq: i64,
-    event_id: EventId,
-    topic: String,
-    key: String,
-    payload: Vec<u8>,
-    traceparent: Option<String>,
-    correlation_id: Option<String>,
-    created_at: Timestamp,
+    event: Sealed,
+}
+
+/// An event, encoded, with what it is told with.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Sealed {
+    pub event_id: EventId,
+    pub topic: String,
+    pub key: String,
+    pub payload: Vec<u8>,
+    pub traceparent: Option<String>,
+    pub correlation_id: Option<String>,
+    pub created_at: Timestamp,
 }
 
 impl FromRow for Pending {
     fn from_row(row: &Row<'_>) -> Result<Self, DbError> {
-        Ok(Self {
-            seq: row.get("seq")?,
+        let seq = row.get("seq")?;
+        let event = Sealed {
             event_id: row.get::<Uuid>("event_id")?.into(),
             topic: row.get("topic")?,
             key: row.get("key")?,
@@ -142,13 +163,15 @@ impl FromRow for Pending {
             traceparent: row.get("traceparent")?,
             correlation_id: row.get("correlation_id")?,
             created_at: row.get("created_at")?,
-        })
+        };
+        Ok(Self { seq, event })
     }
 }
 
-impl Pending {
+impl Sealed {
     /// As it goes to the log.
-    fn outgoing(self, service: &str) -> Outgoing {
+    #[must_use]
+    pub fn outgoing(self, service: &str) -> Outgoing {
         let mut headers = vec![
             ("ce_specversion".to_owned(), "1.0".to_owned()),
             ("ce_id".to_owned(), self.event_id.to_string()),
@@ -215,7 +238,7 @@ impl Relay {
         };
         let more = pending.len() as i64 == BATCH;
         let each = matches!(self.sent, Sent::Each(_)).then(|| pending.iter().map(|row| row.seq).collect::<serde_json::Value>());
-        self.bus.publish(pending.into_iter().map(|row| row.outgoing(self.service)).collect()).await?;
+        self.bus.publish(pending.into_iter().map(|row| row.event.outgoing(self.service)).collect()).await?;
         let (sent, now) = (self.sent.clone(), self.clock.now());
         self.db
             .write(async move |tx: &mut Tx<'_>| match &sent {

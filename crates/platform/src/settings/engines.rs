@@ -113,6 +113,16 @@ pub enum Papers {
     Couchdb,
 }
 
+/// Where stock is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Goods {
+    /// In the service's own tables.
+    Sql,
+    /// In a keyspace of Cassandra's (`[engines.cassandra]`).
+    Cassandra,
+}
+
 /// The section `[stores]`: what stands behind each port.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -125,6 +135,7 @@ pub struct StoreSettings {
     pub schemas: Schemas,
     pub bus: Events,
     pub documents: Papers,
+    pub stock: Goods,
 }
 
 /// The section `[engines]`: how each is reached. One without an address is not there.
@@ -236,8 +247,22 @@ pub struct KafkaSettings {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CassandraSettings {
+    /// `host:port,host:port`: any of the nodes.
     pub contact_points: String,
+    /// The data centre whose nodes are asked first, and which keeps the copies; whichever there is when empty.
     pub local_datacenter: String,
+    /// Whom the cluster knows us as; nobody when empty.
+    pub user: String,
+    #[serde(deserialize_with = "filled")]
+    pub password: Option<Secret>,
+    /// A PEM file with the authority to trust; TLS is spoken when there is one.
+    pub ca_file: String,
+    /// An answer that takes longer is none.
+    pub timeout_ms: u64,
+    /// On how many nodes each row is, in a keyspace that is made.
+    pub replication: u32,
+    /// In front of the name of each service's keyspace.
+    pub prefix: String,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -297,6 +322,7 @@ impl Section for EngineSettings {
             ("schema_registry.timeout_ms", self.schema_registry.timeout_ms),
             ("kafka.timeout_ms", self.kafka.timeout_ms),
             ("couchdb.timeout_ms", self.couchdb.timeout_ms),
+            ("cassandra.timeout_ms", self.cassandra.timeout_ms),
         ] {
             if !(1..=60_000).contains(&value) {
                 return Err(format!("`{name}` must be from 1 to 60000"));
@@ -322,6 +348,22 @@ impl Section for EngineSettings {
         }
         if self.couchdb.user.is_empty() != self.couchdb.password.is_none() {
             return Err("`couchdb.user` and `couchdb.password` belong together: one of them is empty".into());
+        }
+        if self.cassandra.user.is_empty() != self.cassandra.password.is_none() {
+            return Err("`cassandra.user` and `cassandra.password` belong together: one of them is empty".into());
+        }
+        if !(1..=9).contains(&self.cassandra.replication) {
+            return Err("`cassandra.replication` must be from 1 to 9".into());
+        }
+        // What Cassandra takes as a keyspace's name, which ends at 48 letters.
+        let prefix = &self.cassandra.prefix;
+        let legal = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+        if prefix.len() > 36 || !prefix.bytes().all(legal) || prefix.starts_with(|first: char| !first.is_ascii_lowercase()) {
+            return Err("`cassandra.prefix` must be at most 36 of the characters a-z 0-9 _ and begin with a letter".into());
+        }
+        let datacenter = &self.cassandra.local_datacenter;
+        if !datacenter.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte)) {
+            return Err("`cassandra.local_datacenter` must be of the characters a-z A-Z 0-9 . _ -".into());
         }
         // What CouchDB takes as a database's name.
         let prefix = &self.couchdb.prefix;
@@ -370,6 +412,7 @@ mod tests {
         assert_eq!((stores.cache, stores.limiter, stores.blobs), (Shelf::Memory, Shelf::Memory, Objects::Disk));
         assert!(stores.sql.all().iter().all(|(_, tables)| *tables == Tables::Sqlite));
         assert_eq!((stores.schemas, stores.bus, stores.documents), (Schemas::File, Events::Log, Papers::Sql));
+        assert_eq!(stores.stock, Goods::Sql);
         assert!(settings(&[]).engines().unwrap().redis.url.is_none());
     }
 
@@ -401,6 +444,8 @@ mod tests {
             ("engines.couchdb.url", "http://crashcart:sesame@127.0.0.1:5984"),
             ("engines.couchdb.user", "crashcart"),
             ("engines.couchdb.password", "sesame"),
+            ("engines.cassandra.user", "crashcart"),
+            ("engines.cassandra.password", "sesame"),
         ]);
         let engines = settings.engines().unwrap();
         assert_eq!(engines.s3.secret_key.as_ref().unwrap().expose(), "sesame");
@@ -422,6 +467,18 @@ mod tests {
         ] {
             let refused = settings(&[(path, value)]).engines().unwrap_err().to_string();
             assert!(refused.contains(&format!("`{path}` is refused")) && !refused.contains("sesame"), "{refused}");
+        }
+    }
+
+    #[test]
+    fn what_cassandra_does_not_take_is_refused_by_the_name_of_the_key() {
+        for (path, value) in [("user", "crashcart"), ("prefix", "Shop_"), ("prefix", "1_"), ("prefix", "a-"), ("local_datacenter", "a'b")] {
+            let refused = settings(&[(&format!("engines.cassandra.{path}"), value)]).engines().unwrap_err().to_string();
+            assert!(refused.contains(&format!("cassandra.{path}")), "{path}: {refused}");
+        }
+        for path in ["replication", "timeout_ms"] {
+            let refused = settings(&[]).with(&format!("engines.cassandra.{path}"), 0).unwrap().engines().unwrap_err().to_string();
+            assert!(refused.contains(&format!("cassandra.{path}")), "{path}: {refused}");
         }
     }
 

@@ -32,17 +32,18 @@ pub fn no_faults() -> Faults {
 
 /// The settings with which the tests of a service are played on engines as they are. `CRASHCART_TEST_SQL` says where the tables of those
 /// services are that are written for it: `postgresql`, `mariadb`, or with `engines` each on its own; `CRASHCART_TEST_DOCUMENTS=couchdb` puts
-/// documents in CouchDB. Where those are `CRASHCART_ENGINES` says. Each stage has schemas and databases of its own.
+/// documents in CouchDB, `CRASHCART_TEST_STOCK=cassandra` stock in Cassandra. Where those are `CRASHCART_ENGINES` says. Each stage has schemas and databases of its own.
 #[cfg(feature = "engines")]
 #[must_use]
 pub fn chosen(settings: crate::settings::Settings) -> crate::settings::Settings {
     static STAGES: AtomicU64 = AtomicU64::new(0);
     let stage = format!("stage_{}_{}_", std::process::id(), STAGES.fetch_add(1, Ordering::Relaxed));
-    let url = |engine: &str| {
+    let told = |engine: &str, key: &str| {
         let path = variable("CRASHCART_ENGINES").unwrap_or_else(|| panic!("CRASHCART_ENGINES does not say where the engines are"));
         let engines: toml::Table = std::fs::read_to_string(path).unwrap().parse().unwrap();
-        engines["engines"][engine]["url"].as_str().unwrap().to_owned()
+        engines["engines"][engine][key].as_str().unwrap().to_owned()
     };
+    let url = |engine: &str| told(engine, "url");
     let mut changes: Vec<(String, String)> = Vec::new();
     let tables = match variable("CRASHCART_TEST_SQL").as_deref() {
         None => [].as_slice(),
@@ -69,9 +70,18 @@ pub fn chosen(settings: crate::settings::Settings) -> crate::settings::Settings 
         Some("couchdb") => changes.extend([
             ("stores.documents".to_owned(), "couchdb".to_owned()),
             ("engines.couchdb.url".to_owned(), url("couchdb")),
-            ("engines.couchdb.prefix".to_owned(), stage),
+            ("engines.couchdb.prefix".to_owned(), stage.clone()),
         ]),
         Some(other) => panic!("CRASHCART_TEST_DOCUMENTS is `{other}`; it can be couchdb"),
+    }
+    match variable("CRASHCART_TEST_STOCK").as_deref() {
+        None => {}
+        Some("cassandra") => changes.extend([
+            ("stores.stock".to_owned(), "cassandra".to_owned()),
+            ("engines.cassandra.contact_points".to_owned(), told("cassandra", "contact_points")),
+            ("engines.cassandra.prefix".to_owned(), stage),
+        ]),
+        Some(other) => panic!("CRASHCART_TEST_STOCK is `{other}`; it can be cassandra"),
     }
     changes.into_iter().fold(settings, |settings, (path, value)| settings.with(&path, value).unwrap())
 }

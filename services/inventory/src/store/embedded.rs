@@ -3,7 +3,7 @@
 //!
 //! It keeps the failure semantics of the engine that it stands for, where somebody could come to rely on their absence: with
 //! [`Hold::Ttl`] a hold ends silently and an upsert revives its row; and of the answers to conditional writes a share can be lost
-//! (`lost_answers_share`), half of them before the write was applied, half after. The second is chance's, by the name of the write.
+//! ([`LostAnswers`]).
 
 pub mod rows;
 
@@ -11,13 +11,13 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
         Arc,
-        atomic::{AtomicI64, AtomicU64, Ordering},
+        atomic::{AtomicI64, Ordering},
     },
 };
 
 use inventory_api::events::{InventoryAdjusted, InventoryClaimed, InventoryReleased, InventoryReserved, InventoryShortfall};
 use platform::{
-    Chance, Clock, Ids,
+    Clock, Ids,
     db::{Db, DbError, Tx},
     event::Outbox,
     http::Answer,
@@ -25,11 +25,13 @@ use platform::{
     service::{BuildError, Env, Progress},
     values,
 };
-use rand::RngExt;
 use tokio::sync::Notify;
 use types::{OrderId, ReservationId, Sku, Timestamp, id::Uuid};
 
-use super::{Find, Once, Operation, ReadBack, StoreError};
+use super::{
+    Find, Once, Operation, ReadBack, StoreError,
+    lost::{Lost, LostAnswers},
+};
 use crate::{
     config::Hold,
     domain::{Changes, Place, Reservation, Shelf, State, Told, steps},
@@ -42,14 +44,11 @@ const LAPSE_BATCH: u32 = 64;
 pub struct Embedded {
     db: Db,
     clock: Clock,
-    chance: Chance,
     ids: Ids,
     outbox: Outbox,
     idempotency: Idempotency,
     note: Arc<str>,
-    lost_answers_share: f64,
-    /// Counts writes, so that each has its own chance of losing its answer.
-    writes: Arc<AtomicU64>,
+    lost: LostAnswers,
     expiry: Arc<Notify>,
     /// When the sweeper will look next, in microseconds: a hold that ends before that wakes it.
     next_look: Arc<AtomicI64>,
@@ -75,20 +74,18 @@ impl Embedded {
         Ok(Self {
             db: env.db(),
             clock: env.clock,
-            chance: env.chance,
             ids: env.ids.clone(),
             outbox,
             idempotency: env.idempotency(),
             note: format!("INSERT INTO {}_inbox (consumer, event_id, \"key\", at) VALUES (?, ?, ?, ?)", env.service).into(),
-            lost_answers_share,
-            writes: Arc::default(),
+            lost: LostAnswers::new(env, lost_answers_share),
             expiry,
             next_look: Arc::new(AtomicI64::new(i64::MAX)),
         })
     }
 
     pub async fn transact(&self, operation: &Operation) -> Result<Answer, StoreError> {
-        let lost = self.loses_the_answer(operation.name);
+        let lost = self.lost.next(operation.name);
         if lost == Some(Lost::Before) {
             return Err(StoreError::Unknown(operation.name));
         }
@@ -266,25 +263,6 @@ impl Embedded {
     pub async fn purge(&self) -> Result<u64, StoreError> {
         Ok(self.idempotency.purge(&self.db).await?)
     }
-
-    fn loses_the_answer(&self, name: Uuid) -> Option<Lost> {
-        if self.lost_answers_share <= 0.0 {
-            return None;
-        }
-        let entity = format!("{name}/{}", self.writes.fetch_add(1, Ordering::Relaxed));
-        let mut stream = self.chance.stream(self.db.service(), &entity, "lost answers");
-        if !stream.random_bool(self.lost_answers_share.min(1.0)) {
-            return None;
-        }
-        Some(if stream.random_bool(0.5) { Lost::Before } else { Lost::After })
-    }
-}
-
-/// When an answer was lost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Lost {
-    Before,
-    After,
 }
 
 async fn load(tx: &mut Tx<'_>, operation: &Operation, now: Timestamp) -> Result<State, DbError> {

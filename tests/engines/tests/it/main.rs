@@ -12,6 +12,7 @@ mod replica;
 mod schemas;
 mod services;
 mod sql;
+mod stock;
 mod tls;
 mod world;
 
