@@ -13,6 +13,7 @@
 //! closing what is idle.
 
 mod connection;
+mod gate;
 mod text;
 
 use std::{
@@ -20,7 +21,7 @@ use std::{
     panic::AssertUnwindSafe,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::Duration,
 };
@@ -29,9 +30,10 @@ use futures::{FutureExt, future::BoxFuture};
 use rand::RngExt;
 use tokio::{
     runtime::{Handle, RuntimeFlavor},
-    sync::{Semaphore, SemaphorePermit},
+    sync::{AcquireError, Semaphore, SemaphorePermit},
 };
 
+use self::gate::Gate;
 pub(super) use self::{
     connection::{Connection, ServerRow},
     text::{Texts, translated},
@@ -165,6 +167,7 @@ pub(super) struct Engine {
     clock: Clock,
     most: usize,
     free: Semaphore,
+    gate: Gate,
     idle: Mutex<Vec<Connection>>,
     texts: Texts,
     beside: Beside,
@@ -188,6 +191,7 @@ impl Engine {
             clock: Clock::real(),
             most: options.connections.max(1) as usize,
             free: Semaphore::new(options.connections.max(1) as usize),
+            gate: Gate::new(options.connections.max(1) as usize),
             idle: Mutex::default(),
             texts: Texts::default(),
             beside: Beside::default(),
@@ -219,13 +223,16 @@ impl Engine {
         E: From<DbError> + Send + 'static,
     {
         let_others().await;
+        let turn = self.turn().await?;
         let _permit = self.permit().await?;
+        let refused = AtomicU32::new(0);
         // Whether the commit is on its way: what is given up then may have been kept.
         let committing = AtomicBool::new(false);
-        let answer = self.lend_the_thread(self.write_until_kept(counters, &work, &committing)).unwrap_or_else(|| {
+        let answer = self.lend_the_thread(self.write_until_kept(counters, &work, &committing, &refused)).unwrap_or_else(|| {
             let known = if committing.load(Ordering::Relaxed) { "; whether it has kept the change is not known" } else { "" };
             Err(DbError::Unavailable(format!("{} did not answer within {:?}{known}", self.server.name(), self.patience)).into())
         });
+        self.gate.leave(turn, refused.into_inner());
         // Who asked may be gone before he hears of it, as with every store.
         let_others().await;
         answer
@@ -358,10 +365,19 @@ impl Engine {
     }
 
     async fn permit(&self) -> Result<SemaphorePermit<'_>, DbError> {
-        match self.clock.timeout(self.patience, self.free.acquire()).await {
+        self.in_time(self.free.acquire(), "connection to").await
+    }
+
+    /// Whoever changes something waits here before he takes a connection, so that readers find one.
+    async fn turn(&self) -> Result<SemaphorePermit<'_>, DbError> {
+        self.in_time(self.gate.enter(), "turn at").await
+    }
+
+    async fn in_time<P>(&self, asked: impl Future<Output = Result<P, AcquireError>>, what: &str) -> Result<P, DbError> {
+        match self.clock.timeout(self.patience, asked).await {
             Ok(Ok(permit)) => Ok(permit),
             Ok(Err(_)) => Err(DbError::Unavailable("it is being closed".into())),
-            Err(_) => Err(DbError::Unavailable(format!("no connection to {} became free within {:?}", self.server.name(), self.patience))),
+            Err(_) => Err(DbError::Unavailable(format!("no {what} {} became free within {:?}", self.server.name(), self.patience))),
         }
     }
 
@@ -383,6 +399,7 @@ impl Engine {
         counters: &Counters,
         work: &impl AsyncFn(&mut Tx<'_>) -> Result<T, E>,
         committing: &AtomicBool,
+        refused: &AtomicU32,
     ) -> Result<T, E> {
         let mut longest = Duration::from_millis(1);
         loop {
@@ -390,6 +407,7 @@ impl Engine {
                 Attempt::Ended(answer) => return answer,
                 Attempt::Refused => counters.reruns.fetch_add(1, Ordering::Relaxed),
             };
+            refused.fetch_add(1, Ordering::Relaxed);
             committing.store(false, Ordering::Relaxed);
             let share = self.pauses.lock().unwrap_or_else(PoisonError::into_inner).random::<f64>();
             self.clock.sleep(longest.mul_f64(share)).await;
