@@ -335,29 +335,33 @@ async fn swept(stores: &[Store]) {
     }
 }
 
-/// That of every order all is held or claimed or nothing, and that the counters are just that.
-async fn check_whole(store: &Store, orders: u64, lamps: i64) {
-    let (mut held, mut claimed, mut shipped) = ([0_i64; 2], [0_i64; 2], [0_i64; 2]);
-    let names = ["LAMP", "DESK"];
-    for number in 1..=orders {
+/// Units held, claimed and shipped, of LAMP and of DESK.
+type Units = [[i64; 3]; 2];
+
+/// What the reservations of these orders say of them, over what is known of others. A hold whose time is over holds nothing, ended or not.
+async fn reserved(store: &Store, now: Timestamp, mut units: Units, orders: impl IntoIterator<Item = u64>) -> Units {
+    for number in orders {
         for reservation in store.reservations_of(order(number), i64::MAX, 10).await.unwrap() {
             let counter = match reservation.status {
-                ReservationStatus::Held if reservation.held_until.is_some() => &mut held,
-                ReservationStatus::Claimed => &mut claimed,
-                ReservationStatus::Shipped => &mut shipped,
+                ReservationStatus::Held if reservation.held_until.is_some_and(|until| until > now) => 0,
+                ReservationStatus::Claimed => 1,
+                ReservationStatus::Shipped => 2,
                 _ => continue,
             };
             for line in &reservation.lines {
-                let nth = names.iter().position(|name| line.sku.as_str() == *name).unwrap();
-                counter[nth] += line.quantity.as_i64();
+                units[usize::from(line.sku.as_str() == "DESK")][counter] += line.quantity.as_i64();
             }
         }
     }
-    for (nth, name) in names.iter().enumerate() {
+    units
+}
+
+/// That the counters are just what the orders say.
+async fn check_whole(store: &Store, units: Units, lamps: i64, what: &str) {
+    for ((name, received), [held, claimed, shipped]) in [("LAMP", lamps), ("DESK", 10_000)].into_iter().zip(units) {
         let shelf: Vec<Shelf> = store.stock_of(&sku(name)).await.unwrap().into_values().collect();
-        let on_hand = [lamps, 10_000][nth] - shipped[nth];
         let is = (shelf[0].on_hand, shelf[0].held, shelf[0].claimed, shelf[0].shipped);
-        assert_eq!(is, (on_hand, held[nth], claimed[nth], shipped[nth]), "{name} of {orders} orders");
+        assert_eq!(is, (received - shipped, held, claimed, shipped), "{name}: {what}");
     }
 }
 
@@ -378,6 +382,7 @@ async fn an_operation_that_is_broken_off_anywhere_is_done_whole_or_not_at_all_an
     }
     swept(&stores).await;
     let (mut points, mut told, mut ended) = (BTreeMap::new(), 2_usize, BTreeMap::new());
+    let mut units = Units::default();
     for kind in KINDS {
         for steps in 1.. {
             orders += 1;
@@ -410,8 +415,9 @@ async fn an_operation_that_is_broken_off_anywhere_is_done_whole_or_not_at_all_an
             };
             // An adjustment is seen or not; everything else is told by the orders.
             let seen: i64 = lives.stock_of(&sku("LAMP")).await.unwrap().values().map(|shelf| shelf.on_hand + shelf.shipped).sum();
-            assert!(seen == lamps || (kind == "adjust" && seen == lamps + 1), "{kind} broken off after {steps} steps: {seen} of {lamps}");
-            check_whole(lives, orders, seen).await;
+            let what = format!("{kind} broken off after {steps} steps");
+            assert!(seen == lamps || (kind == "adjust" && seen == lamps + 1), "{what}: {seen} of {lamps}");
+            check_whole(lives, reserved(lives, stage.world.clock().now(), units, [orders]).await, seen, &what).await;
             if kind == "expire" {
                 while lives.sweep(Hold::Fenced).await.unwrap() == Progress::More {}
             } else {
@@ -419,7 +425,8 @@ async fn an_operation_that_is_broken_off_anywhere_is_done_whole_or_not_at_all_an
                 lives.transact(&operation).await.unwrap();
             }
             lamps += i64::from(kind == "adjust");
-            check_whole(lives, orders, lamps).await;
+            units = reserved(lives, stage.world.clock().now(), units, [orders]).await;
+            check_whole(lives, units, lamps, &what).await;
             let status = lives.reservations_of(of, i64::MAX, 10).await.unwrap().first().map(|reservation| reservation.status);
             let wanted = match kind {
                 "adjust" => None,
@@ -429,7 +436,7 @@ async fn an_operation_that_is_broken_off_anywhere_is_done_whole_or_not_at_all_an
                 "ship" => Some(ReservationStatus::Shipped),
                 _ => Some(ReservationStatus::Expired),
             };
-            assert_eq!(status, wanted, "{kind} broken off after {steps} steps");
+            assert_eq!(status, wanted, "{what}");
             told += usize::from(!["extend", "ship"].contains(&kind));
             *ended.entry(kind).or_insert(0_usize) += 1;
             if is_done {
@@ -446,6 +453,8 @@ async fn an_operation_that_is_broken_off_anywhere_is_done_whole_or_not_at_all_an
             lives.transact(&cancel).await.unwrap();
             told += usize::from(stands);
         }
+        units = reserved(lives, stage.world.clock().now(), Units::default(), 1..=orders).await;
+        check_whole(lives, units, lamps, kind).await;
     }
     println!("each was broken off after every one of so many steps: {points:?}");
     assert!(points.values().all(|steps| *steps > 15), "{points:?}");
