@@ -699,49 +699,53 @@ impl Cassandra {
     // ── what can be looked at ──
 
     pub async fn stock_after(&self, after: &str, limit: u32) -> Result<BTreeMap<Place, Shelf>, StoreError> {
-        let mut shelves = BTreeMap::new();
+        let mut all = BTreeMap::new();
         for sku in rows::skus_after(&self.space, after, limit).await? {
-            shelves.extend(self.shelves_of(&sku).await?);
+            all.extend(self.stock_of(&sku).await?);
         }
-        self.free_what_is_over(&mut shelves).await?;
-        Ok(shelves)
+        Ok(all)
     }
 
     pub async fn stock_of(&self, sku: &Sku) -> Result<BTreeMap<Place, Shelf>, StoreError> {
-        let mut shelves = self.shelves_of(sku).await?;
-        self.free_what_is_over(&mut shelves).await?;
-        Ok(shelves)
+        Ok(shelves(&[(sku.clone(), self.standing(sku).await?)].into_iter().collect()))
     }
 
-    async fn shelves_of(&self, sku: &Sku) -> Result<BTreeMap<Place, Shelf>, DbError> {
-        let cell = self.seen(&Key::Sku(sku.clone())).await?;
-        Ok(shelves(&[(sku.clone(), rows::places(cell.body.as_deref())?)].into_iter().collect()))
-    }
-
-    /// Takes what is over, and not yet ended, out of what is held.
-    async fn free_what_is_over(&self, shelves: &mut BTreeMap<Place, Shelf>) -> Result<(), DbError> {
-        for (place, units) in self.units_over().await? {
-            if let Some(shelf) = shelves.get_mut(&place) {
-                shelf.held -= units;
+    /// A SKU's counters, in which holds whose time is over hold nothing, ended or not. The cell and the holds are not read at one moment: it is
+    /// looked again until none of those has ended in between, or it would be taken out twice.
+    async fn standing(&self, sku: &Sku) -> Result<rows::Places, DbError> {
+        let mut over = self.units_over(sku).await?;
+        for _ in 0..ATTEMPTS {
+            let mut places = rows::places(self.seen(&Key::Sku(sku.clone())).await?.body.as_deref())?;
+            let before = std::mem::replace(&mut over, self.units_over(sku).await?);
+            if before != over {
+                continue;
             }
+            for unit in over.values().flatten() {
+                if let Some(standing) = places.get_mut(&unit.warehouse) {
+                    standing.shelf.held -= unit.quantity;
+                }
+            }
+            return Ok(places);
         }
-        Ok(())
+        Err(DbError::Unavailable("holds ended each time while the stock was looked at".into()))
     }
 
-    /// The units that are counted as held although their time is over.
-    async fn units_over(&self) -> Result<BTreeMap<Place, i64>, DbError> {
-        let mut units = BTreeMap::new();
+    /// The units of a SKU that are counted as held although their time is over.
+    async fn units_over(&self, sku: &Sku) -> Result<BTreeMap<ReservationId, Vec<rows::Unit>>, DbError> {
+        let mut over = BTreeMap::new();
         for due in self.lately_over().await? {
+            let units: Vec<_> = due.units.iter().filter(|unit| unit.sku == *sku).cloned().collect();
+            if units.is_empty() {
+                continue;
+            }
             // An entry that stayed behind holds nothing.
             let cell = self.seen(&Key::Order(due.order)).await?;
             let held = rows::reservations(cell.body.as_deref())?;
             if held.iter().any(|known| known.id == due.reservation && known.held_until == Some(due.until)) {
-                for unit in due.units {
-                    *units.entry(Place { sku: unit.sku, warehouse: unit.warehouse }).or_insert(0) += unit.quantity;
-                }
+                over.insert(due.reservation, units);
             }
         }
-        Ok(units)
+        Ok(over)
     }
 
     pub async fn reservation(&self, id: ReservationId) -> Result<Option<Reservation>, StoreError> {

@@ -1,8 +1,6 @@
 //! The facts of the stock where it is in Cassandra, the same as those of the tables. What was decided and is not applied yet is told as it was
 //! decided.
 
-use std::collections::BTreeMap;
-
 use platform::{
     audit::{AnswerFact, InboxFact, OutboxFact},
     db::DbError,
@@ -26,19 +24,20 @@ impl Cassandra {
     /// The counters of every place, by when it was first filled. Where a hold is a time to live, what a reader sees of them now.
     pub async fn stock_facts(&self, since: i64, hold: Hold) -> Result<Vec<StockFact>, DbError> {
         let (mut facts, mut after) = (Vec::new(), String::new());
-        let over = if hold == Hold::Ttl { self.units_over().await? } else { BTreeMap::new() };
         let now = self.clock.now();
         loop {
             let skus = rows::skus_after(&self.space, &after, PAGE as u32).await?;
             let Some(last) = skus.last() else { break };
             after = last.to_string();
             for sku in skus {
-                let cell = self.seen(&Key::Sku(sku.clone())).await?;
-                for (warehouse, standing) in rows::places(cell.body.as_deref())? {
+                let places = match hold {
+                    Hold::Ttl => self.standing(&sku).await?,
+                    Hold::Fenced => rows::places(self.seen(&Key::Sku(sku.clone())).await?.body.as_deref())?,
+                };
+                for (warehouse, standing) in places {
                     let place = Place { sku: sku.clone(), warehouse };
                     let mut fact = StockFact::new(standing.seq, standing.updated_at, place, standing.shelf);
                     if hold == Hold::Ttl {
-                        fact.held -= over.get(&fact.place).copied().unwrap_or(0);
                         fact.at = now;
                     }
                     facts.push(fact);
