@@ -49,8 +49,8 @@ use crate::{
 const STATEMENTS_KEPT: usize = 256;
 /// How many rows are asked for at a time.
 const PAGE: i32 = 1_000;
-/// How long a lease lasts that nobody ends.
-const LEASE_SECONDS: i64 = 60;
+/// How long whoever migrates may take; after that another does, for he has died.
+const MIGRATION: Duration = Duration::from_secs(60);
 /// A change of tables takes longer than a request.
 const SCHEMA_CHANGE: Duration = Duration::from_secs(30);
 
@@ -339,13 +339,14 @@ impl Keyspace {
         told.first().map(|told| told.0).ok_or_else(|| self.0.server.away("a conditional write has no answer".into()))
     }
 
-    /// The right to something that only one process may do at a time; none while another has it. It ends by itself after a minute.
-    pub async fn lease(&self, name: &'static str) -> Result<Option<Lease>, CassandraError> {
+    /// The right to something that only one process may do at a time; none while another has it. It ends by itself after so many whole seconds, so
+    /// who takes longer may not be alone.
+    pub async fn lease(&self, name: &'static str, lasts: Duration) -> Result<Option<Lease>, CassandraError> {
         let holder = self.0.ids.make();
         if !self.rows_fade() {
             return Ok(Some(Lease { space: self.clone(), name, holder }));
         }
-        let taken = self.write_if(&leases_insert(), values![name, holder]).await?;
+        let taken = self.write_if(&leases_insert(lasts), values![name, holder]).await?;
         Ok(taken.then(|| Lease { space: self.clone(), name, holder }))
     }
 
@@ -375,11 +376,11 @@ impl Keyspace {
     }
 }
 
-fn leases_insert() -> String {
-    format!("INSERT INTO $.leases (name, holder) VALUES (?, ?) IF NOT EXISTS USING TTL {LEASE_SECONDS}")
+fn leases_insert(lasts: Duration) -> String {
+    format!("INSERT INTO $.leases (name, holder) VALUES (?, ?) IF NOT EXISTS USING TTL {}", lasts.as_secs())
 }
 
-/// The right of one process, until it ends it or a minute is over.
+/// The right of one process, until it ends it or its time is over.
 #[derive(Debug)]
 pub struct Lease {
     space: Keyspace,

@@ -838,10 +838,10 @@ async fn many_make_one_keyspace_whose_tables_go_up_and_down_and_a_newer_one_is_r
     changed[0].up.push_str("\nDROP TABLE IF EXISTS $.nothing");
     let refused = keyspace(&prefix).prepare(changed).await.unwrap_err().to_string();
     assert!(refused.contains("was changed after it had been applied"), "{refused}");
-    let lease = anew.lease("test").await.unwrap().unwrap();
-    assert!(all[0].lease("test").await.unwrap().is_none(), "another has it");
+    let lease = anew.lease("test", PATIENCE).await.unwrap().unwrap();
+    assert!(all[0].lease("test", PATIENCE).await.unwrap().is_none(), "another has it");
     lease.end().await;
-    assert!(all[0].lease("test").await.unwrap().is_some());
+    assert!(all[0].lease("test", PATIENCE).await.unwrap().is_some());
     anew.drop_it().await.unwrap();
 }
 

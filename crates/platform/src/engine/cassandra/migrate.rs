@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, time::Duration};
 use scylla::statement::Consistency;
 use sha2::{Digest, Sha256};
 
-use super::{Answer, CassandraError, Keyspace, SCHEMA_CHANGE, leases_insert};
+use super::{Answer, CassandraError, Keyspace, MIGRATION, SCHEMA_CHANGE, leases_insert};
 use crate::{
     db::{DbError, FromRow, Row},
     values,
@@ -131,7 +131,7 @@ async fn lead(space: &Keyspace, work: impl Future<Output = Result<(), CassandraE
     }
     let (clock, holder) = (space.0.server.0.clock, space.0.ids.make::<types::id::Uuid>());
     let began = clock.now();
-    while !space.applied(tell(space, &leases_insert(), values!["migrations", holder]).await?)? {
+    while !space.applied(tell(space, &leases_insert(MIGRATION), values!["migrations", holder]).await?)? {
         if clock.now().since(began) > PATIENCE {
             return Err(space.0.server.away("another process has been changing the tables for long".into()));
         }

@@ -25,6 +25,8 @@ use super::{
 const BATCH: usize = 200;
 /// How long an attempt may take that was begun; whoever takes longer has to begin again.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// For how long who died while he told keeps others from it. Who takes longer is not alone: both tell in order, and consumers know an event again.
+const LEASE: Duration = Duration::from_secs(10);
 /// When it looks again after it found another process at work.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 const MARK: &str = "told";
@@ -44,7 +46,7 @@ impl Cassandra {
         if rows::entries_after(&self.space, mark, 1).await?.is_empty() {
             return Ok(Progress::Idle);
         }
-        let lease = self.space.lease("journal").await.map_err(DbError::from)?;
+        let lease = self.space.lease("journal", LEASE).await.map_err(DbError::from)?;
         let Some(lease) = lease else { return Ok(Progress::Until(self.clock.now().plus(LOOK_AGAIN))) };
         let told = self.carry().await;
         lease.end().await;
