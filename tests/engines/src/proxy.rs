@@ -90,6 +90,12 @@ impl Proxy {
         self.mode.send_replace(Mode::Mute);
     }
 
+    /// How many answers it would still let through.
+    #[must_use]
+    pub fn spared(&self) -> u32 {
+        self.spared.load(Ordering::SeqCst)
+    }
+
     /// Every connection is closed, and so is each new one.
     pub fn refuse(&self) {
         self.mode.send_replace(Mode::Refuse);
