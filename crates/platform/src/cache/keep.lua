@@ -8,11 +8,21 @@ if mode ~= 'put' and known[1] and known[1] > now and known[2] then
   -- The version that a marker waits for may come in; the one that is there need not come again.
   if known[2] == version and (mode == 'rule' or redis.call('HEXISTS', KEYS[1], 'value') == 1) then return 0 end
 end
-redis.call('DEL', KEYS[1])
-if ARGV[6] == '0' then return -1 end
-if expires <= now then return 1 end
-redis.call('HSET', KEYS[1], 'expires', expires)
-if mode ~= 'put' then redis.call('HSET', KEYS[1], 'version', version) end
-if mode ~= 'rule' then redis.call('HSET', KEYS[1], 'value', ARGV[7]) end
+if ARGV[6] == '0' or expires <= now then
+  redis.call('DEL', KEYS[1])
+  return ARGV[6] == '0' and -1 or 1
+end
+local fields = {'expires', expires}
+local function with(field, text) fields[#fields + 1], fields[#fields + 2] = field, text end
+if mode ~= 'put' then with('version', version) end
+if mode ~= 'rule' then with('value', ARGV[7]) end
+-- The first write of all: once a script has written something, Redis lets it past maxmemory. Without room the old entry goes all the same.
+local kept = redis.pcall('HSET', KEYS[1], unpack(fields))
+if type(kept) == 'table' then
+  redis.call('DEL', KEYS[1])
+  return kept
+end
+if mode == 'put' then redis.call('HDEL', KEYS[1], 'version') end
+if mode == 'rule' then redis.call('HDEL', KEYS[1], 'value') end
 redis.call('PEXPIRE', KEYS[1], ARGV[5])
 return 1
