@@ -15,6 +15,39 @@ use std::{
 
 use tokio::runtime::{Builder, Handle, Runtime};
 
+use crate::clock::Clock;
+
+/// How whoever speaks HTTP, or a driver's own protocol, to a server waits for it: in a simulated world on the world's thread, elsewhere as everything is
+/// waited for.
+#[derive(Debug)]
+pub(crate) struct Waiting(Option<Beside>);
+
+impl Waiting {
+    /// In the world that goes by this clock.
+    pub(crate) fn by(world: Clock) -> Self {
+        Self(world.is_simulated().then(Beside::default))
+    }
+
+    pub(crate) const fn is_simulated(&self) -> bool {
+        self.0.is_some()
+    }
+
+    pub(crate) async fn until<T>(&self, work: impl Future<Output = T>) -> T {
+        match &self.0 {
+            Some(beside) => beside.wait(work),
+            None => work.await,
+        }
+    }
+
+    /// In a simulated world others go on before a request and before its answer is heard, as around the embedded stores: a simulated crash
+    /// comes between.
+    pub(crate) async fn let_others(&self) {
+        if self.is_simulated() {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Beside {
     runtime: Mutex<Option<Runtime>>,

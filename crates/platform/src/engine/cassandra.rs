@@ -7,7 +7,7 @@
 //!   a serial read afterwards tells of what was decided. It is never sent twice from here. A plain write says the same however often it is sent.
 //! - **Migrations** are numbered texts, up and down. One process leads, by a lease that ends by itself; a text that was cut off is run again
 //!   from its beginning, so it has to bear that (`IF NOT EXISTS`).
-//! - **The simulated world.** There the clock would run on while an answer is waited for, so its thread waits ([`Beside`]). There is one process
+//! - **The simulated world.** There the clock would run on while an answer is waited for, so its thread waits ([`Waiting`]). There is one process
 //!   and no other time than the world's: leases are always given, and rows do not go by the server's clock ([`Keyspace::rows_fade`]).
 
 mod error;
@@ -33,7 +33,7 @@ use types::id::Uuid;
 use self::wire::Bound;
 pub(crate) use self::wire::WideRow;
 pub use self::{error::CassandraError, migrate::Migration};
-use super::{EngineError, authority, beside::Beside};
+use super::{EngineError, authority, beside::Waiting};
 use crate::{
     auth::Secret,
     chance::Chance,
@@ -70,7 +70,7 @@ struct Inner {
     clock: Clock,
     session: OnceCell<CachingSession>,
     /// Last, so that its runtime ends behind the session's work.
-    beside: Option<Beside>,
+    waiting: Waiting,
 }
 
 impl fmt::Debug for Server {
@@ -102,7 +102,7 @@ impl Server {
             replication: settings.replication,
             clock: Clock::real(),
             session: OnceCell::new(),
-            beside: world.is_simulated().then(Beside::default),
+            waiting: Waiting::by(world),
         })))
     }
 
@@ -118,24 +118,9 @@ impl Server {
     /// Whether it answers, within this time.
     pub(super) async fn check(&self, limit: Duration) -> Result<(), CassandraError> {
         let asked = async { self.once("SELECT key FROM system.local", &[], Consistency::One, self.0.timeout).await.map(drop) };
-        match self.waited_for(self.0.clock.timeout(limit, asked)).await {
+        match self.0.waiting.until(self.0.clock.timeout(limit, asked)).await {
             Ok(answer) => answer,
             Err(elapsed) => Err(self.away(elapsed.to_string())),
-        }
-    }
-
-    async fn waited_for<T>(&self, work: impl Future<Output = T>) -> T {
-        match &self.0.beside {
-            Some(beside) => beside.wait(work),
-            None => work.await,
-        }
-    }
-
-    /// In a simulated world others go on before a request and before its answer is heard, as around the embedded stores: a simulated crash
-    /// comes between.
-    async fn let_others(&self) {
-        if self.0.beside.is_some() {
-            tokio::task::yield_now().await;
         }
     }
 
@@ -268,7 +253,7 @@ impl Keyspace {
     /// day is over in a moment, of which the server knows nothing.
     #[must_use]
     pub fn rows_fade(&self) -> bool {
-        self.0.server.0.beside.is_none()
+        !self.0.server.0.waiting.is_simulated()
     }
 
     /// Says which tables there are to be, and makes them.
@@ -277,13 +262,13 @@ impl Keyspace {
     /// [`CassandraError::Away`] when nobody answers, which passes: the first use makes them then. Every other one wants a person.
     pub async fn prepare(&self, migrations: Vec<Migration>) -> Result<(), CassandraError> {
         *self.0.migrations.lock().unwrap_or_else(PoisonError::into_inner) = migrations;
-        self.0.server.waited_for(self.ready()).await
+        self.0.server.0.waiting.until(self.ready()).await
     }
 
     /// Takes back every migration above `number`, the newest first.
     pub async fn migrate_down(&self, number: i64) -> Result<(), CassandraError> {
         let migrations = self.migrations();
-        self.0.server.waited_for(migrate::down(self, migrations, number)).await
+        self.0.server.0.waiting.until(migrate::down(self, migrations, number)).await
     }
 
     fn ready(&self) -> BoxFuture<'_, Result<(), CassandraError>> {
@@ -353,20 +338,21 @@ impl Keyspace {
     /// Takes the keyspace away with all that is in it. In a simulated world it has done so when it is polled once.
     pub async fn drop_it(&self) -> Result<(), CassandraError> {
         let cql = format!("DROP KEYSPACE IF EXISTS \"{}\"", self.0.name);
-        self.0.server.waited_for(self.0.server.once(&cql, &[], Consistency::Quorum, SCHEMA_CHANGE)).await.map(drop)
+        self.0.server.0.waiting.until(self.0.server.once(&cql, &[], Consistency::Quorum, SCHEMA_CHANGE)).await.map(drop)
     }
 
     /// A statement to the keyspace, which is there then.
     async fn ask(&self, cql: &str, values: &[Value], consistency: Consistency) -> Result<Answer, CassandraError> {
-        let server = &self.0.server;
-        server.let_others().await;
+        let server = &self.0.server.0;
+        server.waiting.let_others().await;
         let answer = server
-            .waited_for(async {
+            .waiting
+            .until(async {
                 self.ready().await?;
-                self.tell(cql, values, consistency, server.0.timeout).await
+                self.tell(cql, values, consistency, server.timeout).await
             })
             .await;
-        server.let_others().await;
+        server.waiting.let_others().await;
         answer
     }
 

@@ -11,7 +11,7 @@
 //! **Places** in the feed mean something in the database that gave them only, and a server may take one of another without a word. So a database gets an
 //! identity of its own (in `_local`, which is not replicated), and it stands in front of each place.
 //!
-//! **The simulated world.** There the clock would run on while an answer is waited for, so its thread waits ([`Beside`]).
+//! **The simulated world.** There the clock would run on while an answer is waited for, so its thread waits ([`Waiting`]).
 //!
 //! Its requests are written out here, over the HTTP client that is here anyway.
 
@@ -26,7 +26,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value as Json, json};
 use types::id::Uuid;
 
-use super::{EngineError, authority, beside::Beside};
+use super::{EngineError, authority, beside::Waiting};
 use crate::{
     auth::Secret,
     chance::Chance,
@@ -67,8 +67,8 @@ pub enum CouchError {
 impl From<CouchError> for DbError {
     fn from(error: CouchError) -> Self {
         match error {
-            CouchError::Away { .. } | CouchError::Closed { .. } => Self::Unavailable(error.to_string()),
-            CouchError::Full { .. } => Self::Full,
+            // A server without room is no full disk of ours, which `DbError::Full` is about.
+            CouchError::Away { .. } | CouchError::Closed { .. } | CouchError::Full { .. } => Self::Unavailable(error.to_string()),
             CouchError::Refused { .. } => Self::Statement { statement: "a request to the document store".into(), source: error.into() },
         }
     }
@@ -88,7 +88,7 @@ struct Inner {
     prefix: String,
     /// What the network is waited for by, in every world.
     clock: Clock,
-    beside: Option<Beside>,
+    waiting: Waiting,
 }
 
 impl fmt::Debug for Server {
@@ -138,7 +138,7 @@ impl Server {
             tries: settings.retries.saturating_add(1),
             prefix: settings.prefix.clone(),
             clock: Clock::real(),
-            beside: world.is_simulated().then(Beside::default),
+            waiting: Waiting::by(world),
         })))
     }
 
@@ -154,7 +154,7 @@ impl Server {
     /// Whether it answers, within this time.
     pub(super) async fn check(&self, limit: Duration) -> Result<(), CouchError> {
         let asked = self.0.clock.timeout(limit, self.once(&Method::GET, &[], &[], None, limit));
-        match self.waited_for(asked).await {
+        match self.0.waiting.until(asked).await {
             Ok(Ok(answer)) if answer.0.is_success() => Ok(()),
             Ok(Ok((status, body))) => Err(self.failed(status, &body)),
             Ok(Err(error)) => Err(self.away(reason_of(error))),
@@ -162,41 +162,28 @@ impl Server {
         }
     }
 
-    async fn waited_for<T>(&self, work: impl Future<Output = T>) -> T {
-        match &self.0.beside {
-            Some(beside) => beside.wait(work),
-            None => work.await,
-        }
-    }
-
-    /// In a simulated world others go on before a request and before its answer is heard, as around the embedded stores: a simulated crash
-    /// comes between.
-    async fn let_others(&self) {
-        if self.0.beside.is_some() {
-            tokio::task::yield_now().await;
-        }
-    }
-
     /// One request, with its tries. What is refused is an answer.
     async fn ask(&self, method: Method, path: &[&str], query: &[(&str, &str)], body: Option<&Json>) -> Result<Answer, CouchError> {
-        self.waited_for(async {
-            let (mut pause, mut left, mut unsure) = (FIRST_PAUSE, self.0.tries, false);
-            loop {
-                left = left.saturating_sub(1);
-                let failed = match self.once(&method, path, query, body, self.0.timeout).await {
-                    Ok((status, body)) if is_for_now(status) => self.failed(status, &body),
-                    Ok((status, body)) => return Ok(Answer { status, body, unsure }),
-                    Err(error) => self.away(reason_of(error)),
-                };
-                if left == 0 || matches!(failed, CouchError::Full { .. }) {
-                    return Err(failed);
+        self.0
+            .waiting
+            .until(async {
+                let (mut pause, mut left, mut unsure) = (FIRST_PAUSE, self.0.tries, false);
+                loop {
+                    left = left.saturating_sub(1);
+                    let failed = match self.once(&method, path, query, body, self.0.timeout).await {
+                        Ok((status, body)) if is_for_now(status) => self.failed(status, &body),
+                        Ok((status, body)) => return Ok(Answer { status, body, unsure }),
+                        Err(error) => self.away(reason_of(error)),
+                    };
+                    if left == 0 || matches!(failed, CouchError::Full { .. }) {
+                        return Err(failed);
+                    }
+                    unsure = true;
+                    self.0.clock.sleep(pause).await;
+                    pause *= 2;
                 }
-                unsure = true;
-                self.0.clock.sleep(pause).await;
-                pause *= 2;
-            }
-        })
-        .await
+            })
+            .await
     }
 
     async fn once(
@@ -390,7 +377,7 @@ impl Database {
     /// Waits for a change behind a place: where the feed ends then, or nothing after half a minute. In a simulated world nothing comes from
     /// elsewhere, so there it waits for ever.
     pub async fn listen(&self, since: &str) -> Result<Option<String>, CouchError> {
-        if self.server.0.beside.is_some() {
+        if self.server.0.waiting.is_simulated() {
             return std::future::pending().await;
         }
         let (identity, place) = since.split_once(':').unwrap_or_default();
@@ -449,9 +436,9 @@ impl Database {
     async fn ask(&self, method: Method, path: &[&str], query: &[(&str, &str)], body: Option<&Json>) -> Result<Answer, CouchError> {
         self.prepare().await?;
         let path: Vec<&str> = std::iter::once(&*self.name).chain(path.iter().copied()).collect();
-        self.server.let_others().await;
+        self.server.0.waiting.let_others().await;
         let answer = self.server.ask(method, &path, query, body).await?;
-        self.server.let_others().await;
+        self.server.0.waiting.let_others().await;
         if answer.status == StatusCode::NOT_FOUND && !is_missing(&answer.body) {
             // Somebody took it away. What was in it is not there; the next look makes a new one, with another identity.
             *self.known() = None;
