@@ -1,7 +1,11 @@
 //! TLS as the tests meet it: the authority and the certificate that `cargo xtask engines up` puts beside its settings, and a front that speaks TLS
 //! for an engine that is reached by HTTP and does not speak it itself.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    sync::Arc,
+};
 
 use tokio::{
     io::copy_bidirectional,
@@ -35,6 +39,17 @@ pub fn files() -> TlsFiles {
         path
     };
     TlsFiles { ca: at("tls-ca.pem"), certificate: at("tls-server.pem"), key: at("tls-server.key") }
+}
+
+/// An authority that has signed nothing, in a folder.
+///
+/// # Panics
+/// When OpenSSL's program does not make it: a test has failed.
+pub fn make_authority(folder: &Path, name: &str) {
+    let mut openssl = Command::new("openssl");
+    openssl.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "1", "-subj"]);
+    let made = openssl.args(["/CN=nobody", "-keyout", "nobody.key", "-out", name]).current_dir(folder).output().unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
 }
 
 /// Takes TLS and hands on what is in it. Ends with the test.

@@ -7,7 +7,11 @@ use super::{
     Engine, ask, nothing_more,
     place::Place,
     source::{Source, java, run},
+    tls,
 };
+
+/// The file in its folder that says where it speaks TLS: clients have one address for all brokers, so it cannot stand beside the other.
+const TLS_ADDRESS: &str = "tls-address";
 
 pub const ENGINE: Engine = Engine {
     name: "kafka",
@@ -16,7 +20,7 @@ pub const ENGINE: Engine = Engine {
         // The second is what carries its log lines; the first does not ask for it.
         artifacts: &["org.apache.kafka:kafka_2.13:4.1.1", "org.apache.logging.log4j:log4j-slf4j-impl:2.24.3"],
     },
-    ports: 2,
+    ports: 3,
     after: None,
     configure,
     command: |place| {
@@ -31,19 +35,23 @@ pub const ENGINE: Engine = Engine {
 };
 
 fn configure(place: &Place) -> Result<(), String> {
-    let [broker, controller] = place.ports.as_slice() else { return Err("two ports are needed".to_owned()) };
-    let (broker, controller) = (format!("127.0.0.1:{broker}"), format!("127.0.0.1:{controller}"));
+    let [broker, controller, secure] = place.ports.as_slice() else { return Err("three ports are needed".to_owned()) };
+    let [broker, controller, secure] = [broker, controller, secure].map(|port| format!("127.0.0.1:{port}"));
     let data = place.file("data");
+    let pem = tls::both(place)?;
+    place.write(TLS_ADDRESS, &secure)?;
     let mut text = String::new();
     for (key, value) in [
         ("process.roles", "broker,controller"),
         ("node.id", "1"),
         ("controller.quorum.bootstrap.servers", &controller),
-        ("listeners", &format!("BROKER://{broker},CONTROLLER://{controller}")),
-        ("advertised.listeners", &format!("BROKER://{broker},CONTROLLER://{controller}")),
+        ("listeners", &format!("BROKER://{broker},SECURE://{secure},CONTROLLER://{controller}")),
+        ("advertised.listeners", &format!("BROKER://{broker},SECURE://{secure},CONTROLLER://{controller}")),
         ("controller.listener.names", "CONTROLLER"),
         ("inter.broker.listener.name", "BROKER"),
-        ("listener.security.protocol.map", "BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT"),
+        ("listener.security.protocol.map", "BROKER:PLAINTEXT,SECURE:SSL,CONTROLLER:PLAINTEXT"),
+        ("ssl.keystore.type", "PEM"),
+        ("ssl.keystore.location", &pem.display().to_string()),
         ("log.dirs", &data.display().to_string()),
         ("offsets.topic.replication.factor", "1"),
         ("offsets.topic.num.partitions", "4"),

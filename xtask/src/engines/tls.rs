@@ -58,3 +58,10 @@ pub fn copy(place: &Place, user: &str) -> Result<[std::path::PathBuf; 2], String
     };
     Ok([copy(CERTIFICATE)?, copy(KEY)?])
 }
+
+/// A server's own copy in one file, key and certificate, as a Java server reads them.
+pub fn both(place: &Place) -> Result<std::path::PathBuf, String> {
+    let folder = place.folder.parent().unwrap_or(Path::new("/"));
+    let text = |name: &str| std::fs::read_to_string(folder.join(name)).map_err(|error| format!("{name}: {error}"));
+    place.write("tls.pem", &(text(KEY)? + &text(CERTIFICATE)?))
+}

@@ -24,7 +24,7 @@ use rdkafka::{
     ClientConfig, ClientContext, Message,
     admin::AdminClient,
     config::RDKafkaLogLevel,
-    consumer::{BaseConsumer, ConsumerContext},
+    consumer::{BaseConsumer, Consumer, ConsumerContext},
     error::KafkaError,
     message::{BorrowedMessage, Headers as _},
     producer::ThreadedProducer,
@@ -36,7 +36,11 @@ use types::Timestamp;
 pub(super) use self::member::Member;
 use self::{member::Group, parked::Ledger, publish::Deliveries};
 use super::{BusError, Delivery};
-use crate::{clock::Clock, engine::EngineError, settings::KafkaSettings};
+use crate::{
+    clock::Clock,
+    engine::{EngineError, authority},
+    settings::KafkaSettings,
+};
 
 /// How long a tail waits before it looks for what other processes have published.
 pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(250);
@@ -69,9 +73,9 @@ struct Inner {
     clock: Clock,
 }
 
-/// What librdkafka says by itself.
+/// What librdkafka says by itself. Why a connection failed is kept: whoever waits for an answer is told only that there was none.
 #[derive(Clone, Debug, Default)]
-struct Quiet;
+struct Quiet(Arc<Mutex<Option<String>>>);
 
 impl ClientContext for Quiet {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
@@ -80,6 +84,9 @@ impl ClientContext for Quiet {
 
     fn error(&self, error: KafkaError, reason: &str) {
         told(&error, reason);
+        if matches!(error.rdkafka_error_code(), Some(RDKafkaErrorCode::SSL | RDKafkaErrorCode::BrokerTransportFailure)) {
+            *lock(&self.0) = Some(reason.to_owned());
+        }
     }
 }
 
@@ -119,6 +126,11 @@ impl Kafka {
             .set("reconnect.backoff.ms", "50")
             .set("reconnect.backoff.max.ms", "1000")
             .set("allow.auto.create.topics", "false");
+        const AUTHORITY: &str = "engines.kafka.ca_file";
+        if let Some(trusted) = authority(AUTHORITY, &settings.ca_file)? {
+            let trusted = String::from_utf8(trusted).map_err(|error| EngineError::Refused { key: AUTHORITY, reason: error.to_string() })?;
+            config.set("security.protocol", "ssl").set("ssl.ca.pem", trusted);
+        }
         let producer = config
             .clone()
             .set("enable.idempotence", "true")
@@ -129,7 +141,7 @@ impl Kafka {
             .set("linger.ms", "1")
             .create_with_context(Deliveries)
             .map_err(refused)?;
-        let admin = config.create_with_context(Quiet).map_err(refused)?;
+        let admin = config.create_with_context(Quiet::default()).map_err(refused)?;
         let asker = reader(&config, &settings.prefix).map_err(refused)?;
         Ok(Self(Arc::new(Inner {
             config,
@@ -151,8 +163,15 @@ impl Kafka {
     /// Whether it answers, within a second: this is asked for readiness.
     pub fn check(&self) -> Result<(), BusError> {
         let limit = self.0.timeout.min(Duration::from_secs(1));
-        let client = rdkafka::consumer::Consumer::client(&self.0.asker);
-        lend(|| client.fetch_metadata(Some(&self.name(parked::TOPIC)), limit)).map(drop).map_err(failed)
+        let client = self.0.asker.client();
+        let answer = lend(|| client.fetch_metadata(Some(&self.name(parked::TOPIC)), limit)).map(drop);
+        // It says why to whoever polls.
+        while self.0.asker.poll(Duration::ZERO).is_some() {}
+        let why = lock(&client.context().0).take();
+        answer.map_err(|error| match (failed(error), why) {
+            (BusError::Unavailable(answer), Some(why)) => BusError::Unavailable(format!("{answer}: {why}")),
+            (error, _) => error,
+        })
     }
 
     pub fn listen(&self) -> (u64, Arc<Notify>) {
@@ -194,7 +213,7 @@ fn reader(config: &ClientConfig, prefix: &str) -> Result<BaseConsumer<Quiet>, Ka
         .set("enable.auto.offset.store", "false")
         .set("enable.partition.eof", "true")
         .set("auto.offset.reset", "earliest")
-        .create_with_context(Quiet)
+        .create_with_context(Quiet::default())
 }
 
 /// Asks a broker on this thread, which the runtime does without meanwhile.

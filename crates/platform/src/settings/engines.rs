@@ -238,6 +238,8 @@ pub struct MariadbSettings {
 pub struct KafkaSettings {
     /// `host:port,host:port`: any of the brokers.
     pub bootstrap_servers: String,
+    /// A PEM file with the authority to trust; TLS is spoken when there is one.
+    pub ca_file: String,
     /// An answer, or an event on its way, that takes longer is none.
     pub timeout_ms: u64,
     /// In front of the name of every topic and group.

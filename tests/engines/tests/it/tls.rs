@@ -4,7 +4,8 @@ use std::{path::Path, time::Duration};
 
 use bytes::Bytes;
 use engine_tests::{
-    Server, couchdb_settings, mariadb_url, no_faults, postgresql_url, registry_settings, s3_settings,
+    Server, cassandra_settings, couchdb_settings, file, kafka_settings, mariadb_url, no_faults, postgresql_url, registry_settings,
+    s3_settings,
     tls::{self, Front},
     unique,
 };
@@ -12,10 +13,15 @@ use platform::{
     Chance, Clock,
     auth::Secret,
     blob::Blobs,
+    bus::{Bus, BusError, Outgoing, TopicSettings},
     db::{Db, DbError, Options, Tx},
-    engine::{Redis, couchdb},
+    engine::{
+        Redis,
+        cassandra::{self, CassandraError},
+        couchdb,
+    },
     schema::{Codec, Registry},
-    settings::{CouchdbSettings, RedisSettings, RegistrySettings, S3Settings},
+    settings::{CassandraSettings, CouchdbSettings, KafkaSettings, RedisSettings, RegistrySettings, S3Settings},
     with_causes,
 };
 
@@ -132,6 +138,60 @@ async fn documents_behind_tls_are_reached_with_their_authority_and_not_without()
     assert!(is_about_trust(&refused), "{refused}");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kafka_behind_tls_is_reached_with_its_authority_and_not_with_another() {
+    let listener = file().with_file_name("kafka").join("tls-address");
+    let bootstrap_servers = std::fs::read_to_string(&listener).unwrap_or_else(|error| panic!("{}: {error}", listener.display()));
+    let settings = KafkaSettings { bootstrap_servers, ca_file: authority(), ..kafka_settings() };
+    let bus = |settings: &KafkaSettings| Bus::on_kafka(settings, no_faults()).unwrap();
+    let trusting = bus(&settings);
+    trusting.check().unwrap();
+    trusting.create_topic("t", TopicSettings::default()).await.unwrap();
+    let event = Outgoing { topic: "t".into(), key: "k".into(), value: Bytes::from_static(b"hello"), headers: vec![] };
+    let (partition, offset) = trusting.publish(vec![event]).await.unwrap()[0];
+    assert_eq!(trusting.read("t", partition, offset, 1).await.unwrap()[0].value, Bytes::from_static(b"hello"));
+    // Whoever speaks plainly to it is not let in.
+    let plain = KafkaSettings { ca_file: String::new(), timeout_ms: 2_000, ..settings.clone() };
+    assert!(matches!(bus(&plain).check(), Err(BusError::Unavailable(_))));
+    // An authority that did not sign what the broker shows.
+    let folder = tempfile::tempdir().unwrap();
+    let another = folder.path().join("another.pem").display().to_string();
+    tls::make_authority(folder.path(), "another.pem");
+    let stranger = bus(&KafkaSettings { ca_file: another, timeout_ms: 2_000, ..settings });
+    // Readiness asks again and again, and with one of its answers it has heard why.
+    let began = Clock::real().now();
+    loop {
+        let refused = stranger.check().unwrap_err().to_string();
+        if is_about_trust(&refused) {
+            break;
+        }
+        assert!(Clock::real().now().since(began) < Duration::from_secs(30), "{refused}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn stock_behind_tls_is_reached_with_its_authority_and_not_without() {
+    let settings = cassandra_settings();
+    let front = Front::before(&format!("http://{}", settings.contact_points)).await;
+    let contact_points = front.url().trim_start_matches("https://").to_owned();
+    let settings = CassandraSettings { contact_points, ca_file: authority(), ..settings };
+    let keyspace = |settings: &CassandraSettings| {
+        cassandra::Server::new(settings, Clock::real()).unwrap().keyspace("tls", Chance::seeded(1), no_faults())
+    };
+    let trusting = keyspace(&settings);
+    trusting.prepare(vec![]).await.unwrap();
+    let key: Option<String> = trusting.fetch_optional("SELECT key FROM system.local", vec![]).await.unwrap();
+    assert_eq!(key.as_deref(), Some("local"));
+    // Without the authority it speaks plainly, to a server that does not.
+    let plain = keyspace(&CassandraSettings { ca_file: String::new(), timeout_ms: 2_000, ..settings.clone() });
+    assert!(matches!(plain.prepare(vec![]).await, Err(CassandraError::Away { .. })));
+    let folder = tempfile::tempdir().unwrap();
+    let another = folder.path().join("another.pem").display().to_string();
+    tls::make_authority(folder.path(), "another.pem");
+    let refused = keyspace(&CassandraSettings { ca_file: another, timeout_ms: 5_000, ..settings }).prepare(vec![]).await.unwrap_err();
+    assert!(is_about_trust(&with_causes(&refused)), "{}", with_causes(&refused));
+}
+
 #[test]
 fn an_authority_that_cannot_be_read_is_told_with_its_setting() {
     let nowhere = || String::from("/nowhere/ca.pem");
@@ -140,8 +200,10 @@ fn an_authority_that_cannot_be_read_is_told_with_its_setting() {
         Registry::elsewhere(&RegistrySettings { ca_file: nowhere(), ..registry_settings() }).unwrap_err().to_string(),
         couchdb::Server::new(&CouchdbSettings { ca_file: nowhere(), ..couchdb_settings() }, Clock::real()).unwrap_err().to_string(),
         Blobs::on_s3(&S3Settings { ca_file: nowhere(), ..s3_settings() }, Clock::real(), no_faults()).unwrap_err().to_string(),
+        Bus::on_kafka(&KafkaSettings { ca_file: nowhere(), ..kafka_settings() }, no_faults()).unwrap_err().to_string(),
+        cassandra::Server::new(&CassandraSettings { ca_file: nowhere(), ..cassandra_settings() }, Clock::real()).unwrap_err().to_string(),
     ];
-    for (told, engine) in told.iter().zip(["schema_registry", "couchdb", "s3"]) {
+    for (told, engine) in told.iter().zip(["schema_registry", "couchdb", "s3", "kafka", "cassandra"]) {
         assert!(told.starts_with(&format!("`engines.{engine}.ca_file`: /nowhere/ca.pem cannot be read")), "{told}");
     }
 }
