@@ -281,6 +281,17 @@ impl Db {
         }
     }
 
+    /// Why a server did not keep the last change, while it may well be read: it has no space, or did not answer. An embedded store tells
+    /// whoever asks ([`DbError::Full`]).
+    #[must_use]
+    pub fn ailment(&self) -> Option<String> {
+        match &self.engine {
+            Engine::Sqlite(_) => None,
+            #[cfg(feature = "engines")]
+            Engine::Server(engine) => engine.ailment(),
+        }
+    }
+
     /// Removes from the disk what was deleted or overwritten before: SQLite's log keeps older copies of every page until it is cut,
     /// PostgreSQL's tables keep older rows until they are vacuumed, and MariaDB's the bytes of such rows until the table is written anew (a
     /// server's log and its backups go by their own rules). After an erasure; [`DbError::Unavailable`] when it could not be done now.

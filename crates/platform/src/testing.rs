@@ -5,6 +5,7 @@
 pub mod blob;
 pub mod bus;
 pub mod cache;
+pub mod disk;
 pub mod limiter;
 
 #[cfg(any(test, feature = "engines"))]

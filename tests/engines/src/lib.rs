@@ -3,6 +3,7 @@
 #![cfg(feature = "engines")]
 #![expect(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "a test ends at what it does not expect")]
 
+mod own;
 pub mod proxy;
 mod server;
 pub mod tls;
@@ -22,7 +23,7 @@ use platform::{
     },
 };
 
-pub use self::server::Server;
+pub use self::{own::Own, server::Server};
 
 const VARIABLE: &str = "CRASHCART_ENGINES";
 

@@ -4,72 +4,24 @@
 //! It takes a small file system, which only root may mount (or `sudo` that asks for no password); elsewhere these tests say that they did not
 //! run.
 
-use std::{
-    fs::File,
-    io::Write,
-    path::{Path, PathBuf},
-    process::Command,
-    time::Duration,
-};
+use std::time::Duration;
 
+use platform::testing::disk::SmallDisk;
 use serde_json::{Value as Json, json};
+use tempfile::TempDir;
 
 use crate::process::{Up, run};
 
 const MEGABYTES: usize = 96;
 
-/// A file system with room for little; gone when dropped.
-struct Small {
-    folder: tempfile::TempDir,
-}
-
-impl Small {
-    /// Nothing when this user may not mount one.
-    fn mount() -> Option<Self> {
-        let folder = tempfile::tempdir().unwrap();
-        let options = format!("size={MEGABYTES}m,mode=777");
-        let mounted = as_root(&["mount", "-t", "tmpfs", "-o", &options, "tmpfs", &folder.path().display().to_string()]);
-        mounted.then_some(Self { folder })
+/// A disk in a folder of its own; nothing, and a word about it, when this user may not mount one.
+fn small_disk() -> Option<(SmallDisk, TempDir)> {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = SmallDisk::mount(folder.path(), MEGABYTES);
+    if disk.is_none() {
+        eprintln!("not root: a small file system cannot be mounted, so a full disk is not shown here");
     }
-
-    fn path(&self) -> &Path {
-        self.folder.path()
-    }
-
-    fn filler(&self) -> PathBuf {
-        self.path().join("filler")
-    }
-
-    /// Takes every byte that is left.
-    fn fill(&self) {
-        let mut file = File::create(self.filler()).unwrap();
-        let mut size = 1 << 20;
-        while size > 0 {
-            if file.write_all(&vec![0_u8; size]).is_err() {
-                size /= 2;
-            }
-        }
-    }
-
-    fn free(&self) {
-        std::fs::remove_file(self.filler()).unwrap();
-    }
-}
-
-impl Drop for Small {
-    fn drop(&mut self) {
-        as_root(&["umount", "--lazy", &self.folder.path().display().to_string()]);
-    }
-}
-
-/// Says whether it could be done.
-fn as_root(words: &[&str]) -> bool {
-    let done = |mut command: Command| command.output().is_ok_and(|output| output.status.success());
-    let mut plain = Command::new(words[0]);
-    plain.args(&words[1..]);
-    let mut sudo = Command::new("sudo");
-    sudo.arg("-n").args(words);
-    done(plain) || done(sudo)
+    Some((disk?, folder))
 }
 
 fn adjust(up: &Up, delta: i64) -> (u16, Json) {
@@ -101,10 +53,7 @@ fn soon(what: &str, test: impl Fn() -> bool) {
 
 #[test]
 fn a_full_disk_stops_writing_and_nothing_else() {
-    let Some(disk) = Small::mount() else {
-        eprintln!("not root: a small file system cannot be mounted, so a full disk is not shown here");
-        return;
-    };
+    let Some((disk, _folder)) = small_disk() else { return };
     let data = disk.path().join("shop").display().to_string();
     let up = Up::start(&data);
     let mut acknowledged = 0;
@@ -113,7 +62,7 @@ fn a_full_disk_stops_writing_and_nothing_else() {
         assert_eq!(status, 200, "{told}");
         acknowledged += 1;
     }
-    disk.fill();
+    disk.fill().unwrap();
     let mut refused = 0;
     for _ in 0..2_000 {
         let (status, told) = adjust(&up, 1);
@@ -135,7 +84,7 @@ fn a_full_disk_stops_writing_and_nothing_else() {
     assert_eq!(on_hand(&up), acknowledged, "neither lost nor done by halves");
     eprintln!("{} events wait for the log", waiting(&up));
     assert_eq!(up.ask("/health", None).0, 200, "it lives");
-    disk.free();
+    disk.free().unwrap();
     soon("it takes writes again", || adjust(&up, 0).0 != 507);
     let (status, told) = adjust(&up, 1);
     assert_eq!(status, 200, "{told}");
@@ -156,16 +105,13 @@ fn a_full_disk_stops_writing_and_nothing_else() {
 
 #[test]
 fn a_system_does_not_start_by_halves_on_a_full_disk() {
-    let Some(disk) = Small::mount() else {
-        eprintln!("not root: a small file system cannot be mounted, so a full disk is not shown here");
-        return;
-    };
+    let Some((disk, _folder)) = small_disk() else { return };
     let data = disk.path().join("shop").display().to_string();
-    disk.fill();
+    disk.fill().unwrap();
     let (code, out, error) = run(&["up", "--data", &data, "--port", "0"]);
     assert_eq!((code, out.as_str()), (2, ""), "{error}");
     assert_eq!(error.trim_end().lines().count(), 1, "one sentence: {error}");
     assert!(error.contains("space"), "{error}");
-    disk.free();
+    disk.free().unwrap();
     assert_eq!(Up::start(&data).stop(), 0, "with space the same folder can be used");
 }

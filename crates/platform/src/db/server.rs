@@ -164,6 +164,8 @@ pub(super) struct Engine {
     patience: Duration,
     /// Who follows, and how long a read waits for him.
     replica: Option<(Box<Self>, Duration)>,
+    /// Why the last change was not kept, where that is the engine's own matter: it has no space, or did not answer.
+    ailment: Mutex<Option<String>>,
     clock: Clock,
     most: usize,
     free: Semaphore,
@@ -188,6 +190,7 @@ impl Engine {
             schema,
             patience: options.patience,
             replica: None,
+            ailment: Mutex::default(),
             clock: Clock::real(),
             most: options.connections.max(1) as usize,
             free: Semaphore::new(options.connections.max(1) as usize),
@@ -213,6 +216,14 @@ impl Engine {
         self.server.dialect()
     }
 
+    pub(super) fn ailment(&self) -> Option<String> {
+        self.ailment.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn ails(&self, reason: Option<String>) {
+        *self.ailment.lock().unwrap_or_else(PoisonError::into_inner) = reason;
+    }
+
     pub(super) async fn write<T, E>(
         &self,
         counters: &Counters,
@@ -230,7 +241,9 @@ impl Engine {
         let committing = AtomicBool::new(false);
         let answer = self.lend_the_thread(self.write_until_kept(counters, &work, &committing, &refused)).unwrap_or_else(|| {
             let known = if committing.load(Ordering::Relaxed) { "; whether it has kept the change is not known" } else { "" };
-            Err(DbError::Unavailable(format!("{} did not answer within {:?}{known}", self.server.name(), self.patience)).into())
+            let reason = format!("{} did not answer within {:?}", self.server.name(), self.patience);
+            self.ails(Some(reason.clone()));
+            Err(DbError::Unavailable(reason + known).into())
         });
         self.gate.leave(turn, refused.into_inner());
         // Who asked may be gone before he hears of it, as with every store.
@@ -441,6 +454,7 @@ impl Engine {
                 committing.store(true, Ordering::Relaxed);
                 match connection.run("COMMIT").await {
                     Ok(()) => {
+                        self.ails(None);
                         self.tell_the_place(connection).await;
                         counters.commits.fetch_add(1, Ordering::Relaxed);
                         wakes.ring();
@@ -560,7 +574,12 @@ impl Engine {
         let said = self.server.said(engine);
         match self.server.verdict(engine) {
             Verdict::Taken => DbError::Unique(said),
-            Verdict::Full => DbError::Full,
+            // Not the disk of the data folder, which `DbError::Full` is about.
+            Verdict::Full => {
+                let reason = format!("{} has no space left: {said}", self.server.name());
+                self.ails(Some(reason.clone()));
+                DbError::Unavailable(reason)
+            }
             Verdict::Refused | Verdict::Outdated | Verdict::Away => DbError::Unavailable(said),
             Verdict::Wrong => DbError::Statement { statement: head(statement), source: said.into() },
         }

@@ -53,7 +53,9 @@ pub(super) fn add(router: Router, world: &World, manifest: &'static Manifest, db
             ]);
             parts.extend(tasks.ailments().into_iter().map(|(task, reason)| (task, Err(reason))));
             let up = parts.values().all(Result::is_ok);
-            // Shown and not counted: without a cache, a limiter or objects a service goes on, slower or with a 503 where it needs them.
+            // Shown and not counted: without a cache, a limiter or objects a service goes on, slower or with a 503 where it needs them, and it can
+            // be asked where it can store nothing.
+            parts.extend(db.ailment().map(|reason| ("writes", Err(reason))));
             parts.extend(engines.ailments().await.into_iter().map(|(engine, ailment)| (engine, ailment.map_or(Ok(()), Err))));
             let shown: BTreeMap<_, _> = parts
                 .into_iter()

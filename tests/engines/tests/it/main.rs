@@ -7,6 +7,7 @@ mod blobs;
 mod bus;
 mod cache;
 mod documents;
+mod full;
 mod limiter;
 mod replica;
 mod schemas;
