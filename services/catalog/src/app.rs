@@ -308,7 +308,7 @@ impl App {
             for claim in in_the_way {
                 let holder = self.documents.get(claim.holder).await?;
                 // Its write may be on its way still, and must not make a second product when it arrives.
-                if holder.is_none() && claim.sku == document.sku && claim.is_of(key) && self.documents.are_shared() {
+                if holder.is_none() && claim.sku == document.sku && claim.is_of(key) && self.documents.are_on_server() {
                     return Ok(Claimed::Begun(claim.holder));
                 }
                 let held = holder.and_then(|stored| Some((Document::read(&stored.body).ok()?, stored)));

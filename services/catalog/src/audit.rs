@@ -105,7 +105,7 @@ fn products(db: &Db, documents: &Documents) -> Collection {
         "products",
         db,
         "SELECT c.seq, d.updated_at, d.id, d.rev, d.body FROM document_changes c JOIN documents d ON d.id = c.id
-         WHERE c.seq > ? AND c.deleted = 0 ORDER BY c.seq LIMIT ?",
+         WHERE c.seq > ? AND NOT c.deleted ORDER BY c.seq LIMIT ?",
     )
 }
 

@@ -39,9 +39,15 @@ enum Outcome {
 impl App {
     /// Publishes up to one batch; one at a time over all instances.
     pub async fn publish_changes(&self) -> Result<Progress, CatalogError> {
-        let Some(_lease) = self.leases.take("catalog/feed") else {
-            return Ok(Progress::Until(self.clock.now().plus(BUSY)));
-        };
+        let Some(_lease) = self.leases.take("catalog/feed") else { return Ok(Progress::Until(self.clock.now().plus(BUSY))) };
+        // And over all processes, where the store has several.
+        let Some(lease) = self.db.lease("feed").await? else { return Ok(Progress::Until(self.clock.now().plus(BUSY))) };
+        let progress = self.publish_batch().await?;
+        lease.end().await;
+        Ok(progress)
+    }
+
+    async fn publish_batch(&self) -> Result<Progress, CatalogError> {
         let config = self.config.get();
         let from = self.db.read(async |tx: &mut Tx<'_>| feed::progress(tx).await).await?;
         let changes = self.documents.changes(from.as_ref().map(|from| &from.seq), config.feed_batch).await?;
@@ -86,7 +92,8 @@ impl App {
                 if let Err(drift) = Document::check(body)
                     && validate
                 {
-                    let reason = drift.to_string();
+                    // It has words of the document in it, and a server keeps no text with a zero in it.
+                    let reason = drift.to_string().replace('\0', "\u{fffd}");
                     if !feed::quarantine(tx, change, body, &reason, self.clock.now()).await? {
                         return Ok(Outcome::Known);
                     }

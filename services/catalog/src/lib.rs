@@ -38,7 +38,9 @@ pub static MANIFEST: Manifest = Manifest {
 };
 
 fn all_migrations() -> Vec<Migration> {
-    migrations![(1, "0001_documents"), (2, "0002_taxonomy"), (3, "0003_products"), (4, "0004_feed"), (5, "0005_media")]
+    migrations![
+        (1, "0001_documents"), (2, "0002_taxonomy"), (3, "0003_products"), (4, "0004_feed"), (5, "0005_media"), (6, "0006_listed"); postgresql
+    ]
 }
 
 async fn build(env: Env) -> Result<Service, BuildError> {

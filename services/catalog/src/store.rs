@@ -18,7 +18,7 @@ pub mod taxonomy;
 use std::{fmt, str::FromStr, sync::Arc};
 
 use platform::{
-    db::DbError,
+    db::{DbError, Value},
     service::{BuildError, Env},
 };
 use serde_json::Value as Json;
@@ -229,10 +229,20 @@ impl Documents {
         }
     }
 
-    /// Whether somebody else may write to the same documents, so that they have to be listened to.
+    /// Whether they have to be listened to, because somebody else may write to the same documents past this service.
     #[must_use]
     pub const fn are_shared(&self) -> bool {
         !matches!(self, Self::Embedded(_))
+    }
+
+    /// Whether they are on a server, where a write whose answer was lost may still be on its way.
+    #[must_use]
+    pub fn are_on_server(&self) -> bool {
+        match self {
+            Self::Embedded(store) => store.is_on_server(),
+            #[cfg(feature = "engines")]
+            Self::Couchdb(_) => true,
+        }
     }
 
     /// Waits for a change of somebody else's and rings the bell. Not for ever: call it again.
@@ -243,6 +253,15 @@ impl Documents {
             Self::Couchdb(store) => store.hear().await,
         }
     }
+}
+
+/// A place for each of these ids in a statement, rounded up to a power of two by repeating the last, so that statements stay few and prepared.
+fn places<I: Copy + Into<Value>>(ids: &[I]) -> (String, Vec<Value>) {
+    let mut values: Vec<Value> = ids.iter().map(|id| (*id).into()).collect();
+    if let Some(last) = values.last().cloned() {
+        values.resize(ids.len().next_power_of_two(), last);
+    }
+    (vec!["?"; values.len()].join(", "), values)
 }
 
 #[cfg(test)]

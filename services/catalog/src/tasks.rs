@@ -10,6 +10,8 @@ use platform::{
 use crate::{app::App, error::CatalogError};
 
 const HOUR: Duration = Duration::from_secs(3600);
+/// How long an upload waits at most that another process was told of, and died over.
+const MEDIA_LOOK: Duration = Duration::from_secs(60);
 
 pub fn all(app: &App, tasks: &Tasks) -> Vec<Background> {
     let (feed, media, purge) = (app.clone(), app.clone(), app.clone());
@@ -19,7 +21,7 @@ pub fn all(app: &App, tasks: &Tasks) -> Vec<Background> {
             let app = feed.clone();
             Box::pin(async move { app.publish_changes().await })
         }),
-        Background::new("media", HOUR, Some(app.media_bell.clone()), move || {
+        Background::new("media", MEDIA_LOOK, Some(app.media_bell.clone()), move || {
             let app = media.clone();
             Box::pin(async move { app.tend_media().await })
         }),

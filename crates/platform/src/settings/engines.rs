@@ -46,6 +46,7 @@ pub enum Tables {
 #[serde(deny_unknown_fields)]
 pub struct SqlSettings {
     pub customer: Tables,
+    pub catalog: Tables,
     pub pricing: Tables,
     pub payment: Tables,
     pub cart: Tables,
@@ -55,9 +56,10 @@ pub struct SqlSettings {
 impl SqlSettings {
     /// What is chosen where.
     #[must_use]
-    pub const fn all(&self) -> [(&'static str, Tables); 5] {
+    pub const fn all(&self) -> [(&'static str, Tables); 6] {
         [
             ("stores.sql.customer", self.customer),
+            ("stores.sql.catalog", self.catalog),
             ("stores.sql.pricing", self.pricing),
             ("stores.sql.payment", self.payment),
             ("stores.sql.cart", self.cart),

@@ -58,7 +58,7 @@ pub fn chosen(settings: crate::settings::Settings) -> crate::settings::Settings 
             // No power is cut in a simulated world that the server would feel, so no commit waits for its disk.
             "postgresql" => (
                 format!("{url}{}options=-c%20synchronous_commit%3Doff", if url.contains('?') { '&' } else { '?' }),
-                ["customer", "pricing", "payment"].as_slice(),
+                ["customer", "catalog", "pricing", "payment"].as_slice(),
             ),
             _ => (url, ["cart", "order"].as_slice()),
         };

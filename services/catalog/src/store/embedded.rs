@@ -7,16 +7,16 @@ use std::sync::Arc;
 
 use platform::{
     Chance, Clock,
-    db::{Db, DbError, FromRow, Row, Tx, Value},
+    db::{Db, DbError, Dialect, FromRow, Row, Tx},
     values,
 };
 use rand::{RngExt, seq::SliceRandom};
-use serde_json::{Value as Json, json};
+use serde_json::Value as Json;
 use sha2::{Digest, Sha256};
 use tokio::sync::Notify;
 use types::ProductId;
 
-use super::{Change, Changes, Rev, Seq, StoreError, Stored};
+use super::{Change, Changes, Rev, Seq, StoreError, Stored, places};
 
 /// How often a look at the feed tells some entries again, and how many at most.
 const REPEATS: f64 = 0.15;
@@ -71,13 +71,18 @@ impl Embedded {
         self.bell.clone()
     }
 
+    /// Whether the tables are on a server, where a write whose answer was lost may still be on its way.
+    #[must_use]
+    pub fn is_on_server(&self) -> bool {
+        self.db.dialect() != Dialect::Sqlite
+    }
+
     pub async fn get_many(&self, ids: &[ProductId]) -> Result<Vec<Stored>, StoreError> {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
-        let marks = vec!["?"; ids.len()].join(", ");
-        let query = format!("SELECT id, rev, body FROM documents WHERE id IN ({marks}) AND deleted = 0");
-        let wanted: Vec<Value> = ids.iter().map(|id| Value::from(*id)).collect();
+        let (places, wanted) = places(ids);
+        let query = format!("SELECT id, rev, body FROM documents WHERE id IN ({places}) AND NOT deleted");
         let mut found: Vec<Stored> =
             self.db.read(async |tx: &mut Tx<'_>| tx.fetch_all(&query, wanted).await).await.map_err(StoreError::Store)?;
         found.sort_by_key(|stored| ids.iter().position(|id| *id == stored.id));
@@ -109,7 +114,7 @@ impl Embedded {
                 };
                 let rev = next(standing, body.as_ref());
                 let deleted = body.is_none();
-                let text = body.clone().unwrap_or_else(|| json!({}));
+                let text = body.as_ref().map_or_else(|| "{}".to_owned(), Json::to_string);
                 if standing.is_some() {
                     let update = "UPDATE documents SET generation = ?, rev = ?, deleted = ?, body = ?, updated_at = ? WHERE id = ?";
                     tx.execute(update, values![rev.generation(), rev.as_str(), deleted, text, clock.now(), id]).await?;
@@ -182,6 +187,7 @@ fn check_digits(place: i64) -> String {
 #[cfg(test)]
 mod tests {
     use platform::fault::Faults;
+    use serde_json::json;
     use types::id::Uuid;
 
     use super::*;

@@ -62,7 +62,7 @@ pub async fn note_published(tx: &mut Tx<'_>, change: &Change) -> Result<(), DbEr
     tx.execute("DELETE FROM product_published WHERE product_id = ?", values![change.id]).await?;
     if let Some(body) = &change.body {
         let insert = "INSERT INTO product_published (product_id, generation, rev, body) VALUES (?, ?, ?, ?)";
-        tx.execute(insert, values![change.id, change.rev.generation(), change.rev.as_str(), body.clone()]).await?;
+        tx.execute(insert, values![change.id, change.rev.generation(), change.rev.as_str(), body.to_string()]).await?;
     }
     Ok(())
 }
@@ -75,7 +75,7 @@ pub async fn quarantine(tx: &mut Tx<'_>, change: &Change, body: &Json, reason: &
     }
     release(tx, change.id).await?;
     let insert = "INSERT INTO product_quarantine (product_id, generation, rev, reason, body, at) VALUES (?, ?, ?, ?, ?, ?)";
-    tx.execute(insert, values![change.id, change.rev.generation(), change.rev.as_str(), reason, body.clone(), at]).await?;
+    tx.execute(insert, values![change.id, change.rev.generation(), change.rev.as_str(), reason, body.to_string(), at]).await?;
     Ok(true)
 }
 

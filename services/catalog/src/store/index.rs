@@ -17,7 +17,7 @@ const QUESTIONS_MAX: usize = 25;
 
 /// Writes the entry of a product as of this revision; of a deleted one without a document.
 pub async fn write(tx: &mut Tx<'_>, product: ProductId, rev: &Rev, document: Option<&Document>) -> Result<(), DbError> {
-    let insert = "INSERT INTO product_index (product_id, generation, category_id, deleted) VALUES (?, 0, ?, 1)";
+    let insert = "INSERT INTO product_index (product_id, generation, category_id, deleted) VALUES (?, 0, ?, TRUE)";
     tx.insert_new(insert, values![product, None::<CategoryId>]).await?;
     let update = "UPDATE product_index SET generation = ?, category_id = ?, deleted = ? WHERE product_id = ? AND generation < ?";
     let category = document.and_then(|document| document.category_id);
@@ -89,7 +89,7 @@ fn select(question: &Question, number: i64, values: &mut Vec<Value>) -> String {
     let mut words: Vec<&String> = question.words.iter().collect();
     words.sort_by_key(|word| std::cmp::Reverse(word.chars().count()));
     let mut text = String::from(
-        "SELECT * FROM (SELECT ? AS question, p.seq AS seq, p.product_id AS product_id FROM product_index p WHERE p.deleted = 0 AND p.seq > ?",
+        "SELECT * FROM (SELECT ? AS question, p.seq AS seq, p.product_id AS product_id FROM product_index p WHERE NOT p.deleted AND p.seq > ?",
     );
     values.extend(values![number, question.behind]);
     for (index, word) in words.into_iter().enumerate() {
@@ -107,7 +107,7 @@ fn select(question: &Question, number: i64, values: &mut Vec<Value>) -> String {
         );
         values.extend(values![category]);
     }
-    text.push_str(" ORDER BY p.seq LIMIT ?)");
+    text.push_str(" ORDER BY p.seq LIMIT ?) AS entries");
     values.extend(values![question.limit]);
     text
 }

@@ -2,10 +2,12 @@
 
 use catalog_api::{Category, Slug};
 use platform::{
-    db::{DbError, FromRow, Row, Tx, Value},
+    db::{DbError, FromRow, Row, Tx},
     values,
 };
 use types::{CategoryId, ShortText};
+
+use super::places;
 
 const COLUMNS: &str = "id, slug, name, parent_id, version, created_at, updated_at";
 
@@ -55,8 +57,8 @@ pub async fn by_ids(tx: &mut Tx<'_>, ids: &[CategoryId]) -> Result<Vec<Category>
     if ids.is_empty() {
         return Ok(Vec::new());
     }
-    let query = format!("SELECT {COLUMNS} FROM categories WHERE id IN ({}) ORDER BY seq", vec!["?"; ids.len()].join(", "));
-    let values: Vec<Value> = ids.iter().map(|id| Value::from(*id)).collect();
+    let (places, values) = places(ids);
+    let query = format!("SELECT {COLUMNS} FROM categories WHERE id IN ({places}) ORDER BY seq");
     Ok(tx.fetch_all::<Head>(&query, values).await?.into_iter().map(|head| head.0).collect())
 }
 
@@ -65,9 +67,8 @@ pub async fn children(tx: &mut Tx<'_>, parents: &[CategoryId], limit: u32) -> Re
     if parents.is_empty() {
         return Ok(Vec::new());
     }
-    let marks = vec!["?"; parents.len()].join(", ");
-    let query = format!("SELECT {COLUMNS} FROM categories WHERE parent_id IN ({marks}) ORDER BY seq LIMIT ?");
-    let mut values: Vec<Value> = parents.iter().map(|id| Value::from(*id)).collect();
+    let (places, mut values) = places(parents);
+    let query = format!("SELECT {COLUMNS} FROM categories WHERE parent_id IN ({places}) ORDER BY seq LIMIT ?");
     values.extend(values![limit]);
     Ok(tx.fetch_all::<Head>(&query, values).await?.into_iter().map(|head| head.0).collect())
 }

@@ -281,3 +281,18 @@ async fn a_quarantined_document_that_is_deleted_leaves_nothing() {
     assert_eq!(stage.get("/products/quarantine").await.json()["items"], json!([]));
     assert!(stage.events(UPDATED).await.is_empty(), "nobody has ever heard of it");
 }
+
+/// JSON allows it, and a server keeps no text that has one.
+#[tokio::test(start_paused = true)]
+async fn a_zero_in_a_text_stops_nothing() {
+    let stage = stage().await;
+    let product = create(&stage, &json!({"sku": "A", "title": "Lamp", "description": "a\0b", "attributes": {"size": 1e16}})).await;
+    assert_eq!(stage.get(&path(&product)).await.json()["description"], "a\0b");
+    let mut drifted = document("B");
+    drifted["br\0and"] = json!("\0");
+    outsider(&stage).put(ProductId(Uuid::from_u128(1)), None, &drifted).await.expect("written");
+    stage.pass(Duration::from_secs(31)).await;
+    assert_eq!(stage.events(UPDATED).await.len(), 1);
+    let held = stage.get("/products/quarantine").await.json()["items"][0].clone();
+    assert_eq!((&held["reason"], &held["document"]), (&json!("unknown fields: br\u{fffd}and"), &drifted));
+}

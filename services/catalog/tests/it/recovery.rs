@@ -4,8 +4,13 @@ use std::time::Duration;
 
 use catalog::MANIFEST;
 use http::Method;
-use platform::testing::Stage;
+use platform::{
+    db::{DbError, Tx},
+    testing::Stage,
+    values,
+};
 use serde_json::{Value as Json, json};
+use types::id::Uuid;
 
 use crate::{create, lamp, path, skus, stage, text};
 
@@ -60,11 +65,10 @@ async fn an_index_that_missed_a_change_is_made_good_from_the_feed() {
 async fn a_claim_that_no_document_backs_lapses() {
     let stage = stage().await;
     let db = stage.world.db("catalog").expect("a store");
-    let now = stage.world.clock().now().micros();
-    let claim = format!(
-        "INSERT INTO product_skus (sku, product_id, version, request_key, claimed_at) VALUES ('A', x'0195f3a27c117d3e8a113f2f0c9b1e22', 1, NULL, {now})"
-    );
-    db.run_script(&claim).await.expect("claimed");
+    let (holder, now) = (Uuid::from_u128(0x0195_f3a2_7c11_7d3e_8a11_3f2f_0c9b_1e22), stage.world.clock().now());
+    let claim = "INSERT INTO product_skus (sku, product_id, version, request_key, claimed_at) VALUES ('A', ?, 1, NULL, ?)";
+    let claimed = db.write(async move |tx: &mut Tx<'_>| tx.execute(claim, values![holder, now]).await);
+    claimed.await.unwrap_or_else(|error: DbError| panic!("{error}"));
     assert_eq!(stage.post("/products", &lamp("A")).await.slug(), "sku-taken", "its request may still be on its way");
     assert_eq!(stage.get("/products/by-sku/A").await.status, 404);
     stage.pass(Duration::from_secs(60)).await;
@@ -95,9 +99,9 @@ async fn old_answers_are_forgotten() {
         .world
         .db("catalog")
         .expect("a store")
-        .read(async |tx: &mut platform::db::Tx<'_>| tx.fetch_one("SELECT count(*) FROM catalog_idempotency", vec![]).await)
+        .read(async |tx: &mut Tx<'_>| tx.fetch_one("SELECT count(*) FROM catalog_idempotency", vec![]).await)
         .await
-        .unwrap_or_else(|error: platform::db::DbError| panic!("{error}"));
+        .unwrap_or_else(|error: DbError| panic!("{error}"));
     assert_eq!(left, 0);
     assert_eq!(stage.post_with_key("/products", &lamp("A"), "k").await.slug(), "sku-taken", "the SKU still refuses a second one");
 }

@@ -10,7 +10,7 @@ use platform::{
     service::Progress,
 };
 use serde_json::json;
-use types::ProductId;
+use types::{ProductId, Timestamp};
 
 use super::{App, checked_key};
 use crate::{
@@ -33,10 +33,18 @@ const BUSY: Duration = Duration::from_millis(50);
 const WRITES: u32 = 5;
 
 impl App {
-    /// Does what is due about one upload.
+    /// Does what is due about one upload; one at a time over all instances.
     pub async fn tend_media(&self) -> Result<Progress, CatalogError> {
         let now = self.clock.now();
         let Some(_lease) = self.leases.take("catalog/media") else { return Ok(Progress::Until(now.plus(BUSY))) };
+        // And over all processes, where the store has several.
+        let Some(lease) = self.db.lease("media").await? else { return Ok(Progress::Until(now.plus(BUSY))) };
+        let progress = self.tend_next(now).await?;
+        lease.end().await;
+        Ok(progress)
+    }
+
+    async fn tend_next(&self, now: Timestamp) -> Result<Progress, CatalogError> {
         let Some(upload) = self.db.read(async |tx: &mut Tx<'_>| media::next_due(tx).await).await? else { return Ok(Progress::Idle) };
         match upload.next_at {
             Some(due) if due > now => return Ok(Progress::Until(due)),

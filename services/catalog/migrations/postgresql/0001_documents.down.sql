@@ -1,0 +1,3 @@
+DROP TABLE document_changes;
+DROP FUNCTION document_changes_waits;
+DROP TABLE documents;

@@ -1,0 +1,3 @@
+DROP TABLE product_tokens;
+DROP TABLE product_index;
+DROP TABLE product_skus;

@@ -1,0 +1,3 @@
+DROP TABLE product_quarantine;
+DROP TABLE product_published;
+DROP TABLE feed_progress;

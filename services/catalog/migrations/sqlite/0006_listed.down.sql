@@ -1,0 +1,2 @@
+DROP INDEX product_index_by_category;
+CREATE INDEX product_index_by_category ON product_index (category_id, seq) WHERE deleted = 0;
