@@ -9,6 +9,7 @@ mod cache;
 mod documents;
 mod full;
 mod limiter;
+mod products;
 mod replica;
 mod schemas;
 mod services;
