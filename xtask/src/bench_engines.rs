@@ -30,6 +30,7 @@ documents = "couchdb"
 
 [stores.sql]
 customer = "postgresql"
+catalog = "postgresql"
 pricing = "postgresql"
 payment = "postgresql"
 cart = "mariadb"

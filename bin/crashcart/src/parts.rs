@@ -79,6 +79,9 @@ impl Parts {
             if count > 1 && sql::is_in_folder(settings, service)? && !is_stocked_elsewhere(settings, service)? {
                 return Err(PartsError::OwnTables { service: service.name, count });
             }
+            if count > 1 && service.name == catalog::MANIFEST.name && settings.stores()?.blobs == Objects::Disk {
+                return Err(PartsError::OwnObjects);
+            }
         }
         for manifest in there {
             let urls = of(&calls, manifest.name);
@@ -156,7 +159,7 @@ mod tests {
     fn shared() -> Settings {
         let settings = Settings::load(DEFAULTS, None, std::iter::empty()).unwrap();
         let shared = [("bus", "kafka"), ("schemas", "registry"), ("blobs", "s3")];
-        let tables = ["customer", "pricing", "payment"].map(|service| (service, "postgresql"));
+        let tables = ["customer", "catalog", "pricing", "payment"].map(|service| (service, "postgresql"));
         let tables = tables.into_iter().chain(["cart", "order"].map(|service| (service, "mariadb")));
         let stores = shared.map(|(store, engine)| (store.to_owned(), engine)).into_iter();
         let stores = stores.chain(tables.map(|(service, engine)| (format!("sql.{service}"), engine)));
@@ -224,6 +227,11 @@ mod tests {
         assert!(named(&["inventory"], &stocked).is_ok(), "its stock is not in its folder");
         let embedded = shared().with("stores.sql.payment", "sqlite").unwrap().with("calls.payment", two).unwrap();
         assert!(named(&["payment"], &embedded).unwrap_err().contains("`stores.sql.payment`"));
+        let signed_here = shared().with("calls.catalog", two).unwrap().with("stores.blobs", "disk").unwrap();
+        assert!(
+            named(&["catalog", "gateway"], &signed_here).unwrap_err().starts_with("`stores.blobs`"),
+            "the other's objects are not here"
+        );
     }
 
     #[test]

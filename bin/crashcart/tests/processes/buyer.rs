@@ -38,6 +38,18 @@ pub async fn sell(shop: &Remote) {
     shop.must(Request::post("/inventory/adjust", stock).header("idempotency-key", "stock")).await.unwrap();
 }
 
+/// Offers a product and changes it at once; its id.
+pub async fn offer(shop: &Remote, number: usize) -> String {
+    let product = |title: &str| json!({"sku": format!("OFFER-{number}"), "title": title});
+    let new = Request::post("/products", product("Lamp")).header("idempotency-key", format!("offer-{number}"));
+    let made = patiently(shop, new).await.done("a product").unwrap().json();
+    let id = made["id"].as_str().unwrap().to_owned();
+    // Over whatever stands there: a change that had no answer may have been made.
+    let change = Request::put(format!("/products/{id}"), product("A better lamp")).header("if-match", "*");
+    patiently(shop, change).await.done("its change").unwrap();
+    id
+}
+
 impl Buyer {
     pub fn new(fleet: &Fleet, number: usize) -> Self {
         let id: CustomerId = Ids::new(fleet.clock, Chance::real().unwrap(), "buyer", 0).make();

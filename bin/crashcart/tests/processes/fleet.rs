@@ -232,6 +232,7 @@ fn variables(ports: &BTreeMap<String, Ports>) -> Vec<(String, String)> {
         ("STORES__LIMITER", "redis"),
         ("STORES__BLOBS", "s3"),
         ("STORES__SQL__CUSTOMER", "postgresql"),
+        ("STORES__SQL__CATALOG", "postgresql"),
         ("STORES__SQL__PRICING", "postgresql"),
         ("STORES__SQL__PAYMENT", "postgresql"),
         ("STORES__SQL__CART", "mariadb"),

@@ -26,7 +26,7 @@ use platform::{
 use serde_json::Value as Json;
 
 use crate::{
-    buyer::{Buyer, sell},
+    buyer::{Buyer, offer, sell},
     fleet::Fleet,
 };
 
@@ -200,17 +200,18 @@ async fn every_engine_is_killed_under_load_and_nothing_is_lost_or_done_twice() {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_processes_of_a_service_share_its_work_and_one_that_is_killed_loses_nothing() {
     const BUYERS: usize = 40;
-    const DOUBLED: [&str; 6] = ["payment", "customer", "pricing", "cart", "order", "inventory"];
+    const DOUBLED: [&str; 7] = ["payment", "customer", "catalog", "pricing", "cart", "order", "inventory"];
     let mut fleet = Fleet::start(&DOUBLED).await;
-    let shop = fleet.remote();
-    sell(&shop).await;
+    let shop = &fleet.remote();
+    sell(shop).await;
     let buyers: Vec<Buyer> = (0..BUYERS).map(|number| Buyer::new(&fleet, number)).collect();
     let done = &AtomicUsize::new(0);
-    let load = stream::iter(&buyers).map(|buyer| async move {
+    let load = stream::iter(buyers.iter().enumerate()).map(|(number, buyer)| async move {
+        let product = offer(shop, number).await;
         let bought = buyer.buy("tok_ok").await;
         let credit = buyer.is_given_back(&bought).await;
         done.fetch_add(1, Relaxed);
-        (bought, credit)
+        (bought, credit, product)
     });
     let load = load.buffer_unordered(6).collect::<Vec<_>>();
     let conduct = async {
@@ -230,6 +231,7 @@ async fn two_processes_of_a_service_share_its_work_and_one_that_is_killed_loses_
         }
         fleet.kill("payment");
         fleet.kill("customer");
+        fleet.kill("catalog-2");
         fleet.kill("pricing-2");
         fleet.kill("cart-2");
         fleet.kill("order");
@@ -238,7 +240,7 @@ async fn two_processes_of_a_service_share_its_work_and_one_that_is_killed_loses_
     let (all, ()) = futures::join!(load, conduct);
 
     // Each credit is an event that payment hears, perhaps twice, and refunds once.
-    let credits: BTreeSet<&str> = all.iter().map(|(_, credit)| credit.as_str()).collect();
+    let credits: BTreeSet<&str> = all.iter().map(|(_, credit, _)| credit.as_str()).collect();
     assert_eq!(credits.len(), BUYERS);
     let until = shop.now().plus(PATIENCE);
     let refunds = loop {
@@ -254,14 +256,39 @@ async fn two_processes_of_a_service_share_its_work_and_one_that_is_killed_loses_
     let truth = shop.facts("psp-truth").await.unwrap();
     let kind = |kind: &str| truth.iter().filter(|event| event["kind"] == kind).count();
     assert_eq!((kind("capture.succeeded"), kind("refund.succeeded")), (BUYERS, BUYERS), "and so for the provider");
-    for (bought, _) in &all {
+    for (bought, ..) in &all {
         assert_eq!(bought.status, "FULFILLED_READY", "{bought:?}");
     }
     for buyer in &buyers {
         assert_eq!(buyer.is_known().await, StatusCode::OK);
     }
+    let offered: BTreeSet<&str> = all.iter().map(|(.., product)| product.as_str()).collect();
+    assert_eq!(offered.len(), BUYERS);
+    until_announced(shop, &offered).await;
     let verified = fleet.verify();
     assert_eq!(verified["facts"]["orders"], BUYERS, "{verified}");
+}
+
+/// Waits until these products are all that there are, and each is announced as it stands, whichever process was told of it.
+async fn until_announced(shop: &Remote, offered: &BTreeSet<&str>) {
+    let products = shop.facts("products").await.unwrap();
+    assert_eq!(products.iter().map(|product| product["id"].as_str().unwrap()).collect::<BTreeSet<_>>(), *offered);
+    let event_of = |product: &Json| {
+        let text = |field: &str| product[field].as_str().unwrap();
+        catalog::feed::event_id(text("id").parse().unwrap(), &text("rev").parse().unwrap()).to_string()
+    };
+    let until = shop.now().plus(PATIENCE);
+    loop {
+        let outbox = shop.facts("outbox").await.unwrap();
+        let sent: BTreeSet<&str> =
+            outbox.iter().filter(|event| event["status"] == "SENT").filter_map(|event| event["id"].as_str()).collect();
+        let untold: Vec<&Json> = products.iter().filter(|product| !sent.contains(event_of(product).as_str())).collect();
+        if untold.is_empty() {
+            return;
+        }
+        assert!(shop.now() < until, "not announced within {PATIENCE:?}: {untold:#?}");
+        shop.sleep(LOOK).await;
+    }
 }
 
 /// Plays an incident against a fleet, hurried by these settings and knobs, on the rungs that `CRASHCART_TEST_RUNGS` names (`R0,R1`, or `all`) or
