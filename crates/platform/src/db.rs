@@ -46,6 +46,9 @@ use crate::{
     fault::{Effect, Faults, Passing},
 };
 
+/// How many rows [`Tx::insert_all`] inserts with one statement: each number is a text that is prepared for itself.
+const ROWS_AT_ONCE: usize = 16;
+
 /// What an answered write survives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -258,6 +261,23 @@ impl Db {
         }
     }
 
+    /// One query over a snapshot of its own: on a server one way there and back, where [`Db::read`] needs three.
+    pub async fn fetch_all<T: FromRow>(&self, query: &str, values: Vec<Value>) -> Result<Vec<T>, DbError> {
+        match &self.engine {
+            Engine::Sqlite(engine) => engine.read(&self.counters, async |tx: &mut Tx<'_>| tx.fetch_all(query, values).await).await,
+            #[cfg(feature = "engines")]
+            Engine::Server(engine) => {
+                let rows = engine.fetch_all(&self.counters, query, &values).await?;
+                rows.iter().map(|row| T::from_row(&Row::of_server(row))).collect()
+            }
+        }
+    }
+
+    /// The first row of [`Db::fetch_all`], for a query that has no more than one.
+    pub async fn fetch_optional<T: FromRow>(&self, query: &str, values: Vec<Value>) -> Result<Option<T>, DbError> {
+        Ok(self.fetch_all(query, values).await?.into_iter().next())
+    }
+
     /// [`Db::read`] for who is only shown something: where reads may go to a replica and the request says what it has seen, a replica that has come
     /// so far is read ([`after`]). What a decision hangs on is read with [`Db::read`].
     pub async fn look<T, E>(&self, work: impl AsyncFnOnce(&mut Tx<'_>) -> Result<T, E>) -> Result<T, E>
@@ -427,6 +447,23 @@ impl<'c> Tx<'c> {
         }
         let statement = format!("{insert} ON CONFLICT DO NOTHING");
         Ok(self.execute(&statement, values).await? == 1)
+    }
+
+    /// Inserts rows in their order, several with each statement. `insert` is a plain `INSERT INTO table (…) VALUES (…)` of one of them.
+    pub async fn insert_all(&mut self, insert: &str, rows: Vec<Vec<Value>>) -> Result<(), DbError> {
+        let row = insert.rfind('(').and_then(|from| insert.get(from..)).unwrap_or_default();
+        let mut rows = rows.into_iter().peekable();
+        while rows.peek().is_some() {
+            let (mut statement, mut values) = (insert.to_owned(), Vec::new());
+            for (place, next) in rows.by_ref().take(ROWS_AT_ONCE).enumerate() {
+                if place > 0 {
+                    statement.extend([", ", row]);
+                }
+                values.extend(next);
+            }
+            self.execute(&statement, values).await?;
+        }
+        Ok(())
     }
 
     pub async fn fetch_all<T: FromRow>(&mut self, query: &str, values: Vec<Value>) -> Result<Vec<T>, DbError> {

@@ -2,6 +2,9 @@
 //! there is no moment at which one is there without the other. An operation that cannot be one transaction (it calls somebody in
 //! between) takes the key first, with a lease, and stores the answer in its last transaction.
 //!
+//! Nearly every key is new, so the answer is inserted without a look whether one is there ([`Idempotency::do_once`]): the first request
+//! pays one statement, and only a repeat finds its key taken, takes back what it has done and is told what the first was told.
+//!
 //! Errors that were found before any effect are not stored: a corrected request may use the key again. Keys are kept for 24 hours; after
 //! that the natural key (the cart of an order, the order of a payment) still refuses a second effect.
 
@@ -11,7 +14,7 @@ use types::{Timestamp, id::Uuid};
 
 use crate::{
     clock::Clock,
-    db::{Db, DbError, FromRow, Migration, Row, Tx},
+    db::{Db, DbError, FromRow, Migration, Row, Tx, Value},
     http::Answer,
     problem::{Problem, kinds},
     values,
@@ -89,6 +92,20 @@ pub enum Taken {
     Fresh,
     /// The first answer, to be given again.
     Answered(Answer),
+}
+
+/// Why work was taken back.
+#[derive(Debug)]
+pub enum Undone<E> {
+    Refused(E),
+    /// Its key has this answer.
+    Answered(Answer),
+}
+
+impl<E: From<DbError>> From<DbError> for Undone<E> {
+    fn from(error: DbError) -> Self {
+        Self::Refused(error.into())
+    }
 }
 
 struct Stored {
@@ -170,6 +187,56 @@ impl Idempotency {
         }
     }
 
+    /// Does `work` once for this key, in a transaction: a repeat gets the first answer, and whatever it did or was refused by then does not
+    /// count. Without a key it is just the work.
+    pub async fn do_once<E>(
+        &self,
+        db: &Db,
+        key: Option<Key>,
+        work: impl AsyncFn(&mut Tx<'_>) -> Result<Answer, E> + Send + 'static,
+    ) -> Result<Answer, E>
+    where
+        E: From<Problem> + From<DbError> + Send + 'static,
+    {
+        let Some(key) = key else { return db.write(work).await };
+        let (this, own) = (self.clone(), key.clone());
+        let done = db
+            .write(async move |tx: &mut Tx<'_>| {
+                let answer = work(tx).await.map_err(Undone::Refused)?;
+                this.keep_first(tx, Some(&own), answer).await
+            })
+            .await;
+        match done {
+            Ok(answer) | Err(Undone::Answered(answer)) => Ok(answer),
+            // A repeat may be refused for what the first request has changed.
+            Err(Undone::Refused(refusal)) => self.answered(db, &key).await?.ok_or(refusal),
+        }
+    }
+
+    /// Keeps the answer to work that is not to be done twice, after it and in its transaction. Where the key has an answer, that is the error
+    /// with which all of it is taken back.
+    pub async fn keep_first<E>(&self, tx: &mut Tx<'_>, key: Option<&Key>, answer: Answer) -> Result<Answer, Undone<E>>
+    where
+        E: From<Problem> + From<DbError>,
+    {
+        let kept = self.keep(tx, key, answer).await.map_err(Undone::Refused)?;
+        if kept.replayed { Err(Undone::Answered(kept)) } else { Ok(kept) }
+    }
+
+    /// Keeps the answer to what may have been done before: work that has its one effect however often it is done. Says what was answered first.
+    pub async fn keep<E: From<Problem> + From<DbError>>(&self, tx: &mut Tx<'_>, key: Option<&Key>, answer: Answer) -> Result<Answer, E> {
+        let Some(key) = key else { return Ok(answer) };
+        let row = self.row(key, &answer);
+        if tx.insert_new(&self.insert, row.clone()).await? {
+            return Ok(answer);
+        }
+        if let Some(first) = self.stored::<E>(tx, key).await? {
+            return Ok(first);
+        }
+        tx.execute(&self.insert, row).await?;
+        Ok(answer)
+    }
+
     /// Does `work` once for this key, within the caller's transaction: a repeat gets the first answer and does nothing. Without a key
     /// it is just the work.
     pub async fn once<E: From<Problem> + From<DbError>>(
@@ -183,17 +250,14 @@ impl Idempotency {
             return Ok(answer);
         }
         let answer = work(tx).await?;
-        self.keep(tx, key, &answer).await?;
+        tx.execute(&self.insert, self.row(key, &answer)).await?;
         Ok(answer)
     }
 
     /// The first answer to this key, if it was given: asked before an operation that calls somebody before its transaction, so that a
     /// key that was used for another request is refused before anything has happened.
     pub async fn answered(&self, db: &Db, key: &Key) -> Result<Option<Answer>, Problem> {
-        let stored: Option<Stored> = db
-            .read(async |tx: &mut Tx<'_>| tx.fetch_optional(&self.select, values![&key.endpoint, &key.token]).await)
-            .await
-            .map_err(Problem::from)?;
+        let stored: Option<Stored> = db.fetch_optional(&self.select, values![&key.endpoint, &key.token]).await.map_err(Problem::from)?;
         match stored {
             Some(stored) if stored.until > self.clock.now() => key.judge(&stored.fingerprint, stored.answer).map(Some),
             _ => Ok(None),
@@ -256,9 +320,10 @@ impl Idempotency {
         Ok(Some(key.judge(&stored.fingerprint, stored.answer)?))
     }
 
-    async fn keep(&self, tx: &mut Tx<'_>, key: &Key, answer: &Answer) -> Result<(), DbError> {
+    /// As an answer is inserted.
+    fn row(&self, key: &Key, answer: &Answer) -> Vec<Value> {
         let now = self.clock.now();
-        let row = values![
+        values![
             &key.endpoint,
             &key.token,
             key.fingerprint.to_vec(),
@@ -269,8 +334,7 @@ impl Idempotency {
             now,
             now.plus(KEPT),
             key.subject
-        ];
-        tx.execute(&self.insert, row).await.map(|_| ())
+        ]
     }
 }
 
@@ -303,5 +367,39 @@ mod tests {
         for kept in [noted, key("c")] {
             assert!(idempotency.answered(&db, &kept).await.unwrap().is_some_and(|answer| answer.replayed));
         }
+    }
+
+    /// Counts up, and tells how far; refuses from three on.
+    async fn counted(tx: &mut Tx<'_>) -> Result<Answer, Problem> {
+        tx.execute("UPDATE counter SET count = count + 1", vec![]).await?;
+        let count: i64 = tx.fetch_one("SELECT count FROM counter", vec![]).await?;
+        if count < 3 { Answer::ok(&count) } else { Err(Problem::new(&kinds::CONFLICT)) }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn work_is_taken_back_whose_key_has_an_answer() {
+        let (clock, chance) = (Clock::simulated(), Chance::seeded(1));
+        let db = Db::in_memory("shop", chance, Faults::new(clock, chance)).unwrap();
+        db.migrate(&[migration("shop")]).await.unwrap();
+        db.run_script("CREATE TABLE counter (count INTEGER NOT NULL) STRICT; INSERT INTO counter VALUES (0)").await.unwrap();
+        let idempotency = Idempotency::new("shop", clock);
+        let count = async |token: &str, print: u8| {
+            let key = Key::new("POST /counts", token, [print; 32]);
+            idempotency.do_once(&db, Some(key), async |tx: &mut Tx<'_>| counted(tx).await).await
+        };
+        let counts = async || db.fetch_optional::<i64>("SELECT count FROM counter", vec![]).await.unwrap();
+        let first = count("a", 0).await.unwrap();
+        let second = count("a", 0).await.unwrap();
+        assert_eq!((first.replayed, second.replayed, &first.body), (false, true, &second.body));
+        assert_eq!(counts().await, Some(1), "the second has counted nothing");
+        let other = count("a", 1).await.unwrap_err();
+        assert_eq!((other.status, counts().await), (422, Some(1)), "a key is for one request");
+        assert!(count("b", 0).await.is_ok());
+        assert_eq!(count("c", 0).await.unwrap_err().status, 409);
+        assert_eq!(count("b", 0).await.map(|answer| answer.replayed), Ok(true), "refused by now, and answered all the same");
+        clock.sleep(KEPT).await;
+        db.run_script("UPDATE counter SET count = 0").await.unwrap();
+        assert_eq!(count("a", 1).await.map(|answer| answer.replayed), Ok(false), "free again, also where nobody has removed it yet");
+        assert_eq!(counts().await, Some(1));
     }
 }

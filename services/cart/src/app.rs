@@ -78,25 +78,21 @@ impl App {
         let fresh = Cart::new(self.ids.make(), request.customer_id, token, place, at);
         let key = about(key, request.customer_id);
         loop {
-            let (idempotency, fresh, key, caller) = (self.idempotency.clone(), fresh.clone(), key.clone(), caller.clone());
+            let (fresh, caller) = (fresh.clone(), caller.clone());
             let made = self
-                .db
-                .write(async move |tx: &mut Tx<'_>| {
-                    idempotency
-                        .once::<CartError>(tx, key.as_ref(), async |tx: &mut Tx<'_>| {
-                            if let Some(open) = store::open_of_session(tx, &fresh.session_token).await? {
-                                if !open.is_due(at.now) {
-                                    if open.customer_id.is_some() {
-                                        caller.must_own(open.customer_id, || CartError::UnknownSession)?;
-                                    }
-                                    return Ok(Answer::ok(&open.view())?.version(open.version));
-                                }
-                                store::expire(tx, open.id, at.now).await?;
+                .idempotency
+                .do_once::<CartError>(&self.db, key.clone(), async move |tx: &mut Tx<'_>| {
+                    if let Some(open) = store::open_of_session(tx, &fresh.session_token).await? {
+                        if !open.is_due(at.now) {
+                            if open.customer_id.is_some() {
+                                caller.must_own(open.customer_id, || CartError::UnknownSession)?;
                             }
-                            store::insert(tx, &fresh).await?;
-                            Ok(Answer::created(format!("/carts/{}", fresh.id), &fresh.view())?.version(fresh.version))
-                        })
-                        .await
+                            return Ok(Answer::ok(&open.view())?.version(open.version));
+                        }
+                        store::expire(tx, open.id, at.now).await?;
+                    }
+                    store::insert(tx, &fresh).await?;
+                    Ok(Answer::created(format!("/carts/{}", fresh.id), &fresh.view())?.version(fresh.version))
                 })
                 .await;
             match made {
@@ -157,21 +153,17 @@ impl App {
             self.snapshots.supersede(id, next.version).await;
             let answer = Answer::ok(&next.view())?.version(next.version);
             let key = about(key.clone(), cart.customer_id);
-            let (outbox, idempotency, saved) = (self.outbox.clone(), self.idempotency.clone(), next.clone());
+            let (outbox, saved) = (self.outbox.clone(), next.clone());
             let outcome = self
-                .db
-                .write(async move |tx: &mut Tx<'_>| {
-                    idempotency
-                        .once(tx, key.as_ref(), async |tx: &mut Tx<'_>| {
-                            if !store::save(tx, &saved, &notes).await? {
-                                return Err(CartError::Raced);
-                            }
-                            if let Some(event) = &added {
-                                outbox.add(tx, event).await?;
-                            }
-                            Ok(answer.clone())
-                        })
-                        .await
+                .idempotency
+                .do_once(&self.db, key, async move |tx: &mut Tx<'_>| {
+                    if !store::save(tx, &saved, &notes).await? {
+                        return Err(CartError::Raced);
+                    }
+                    if let Some(event) = &added {
+                        outbox.add(tx, event).await?;
+                    }
+                    Ok(answer.clone())
                 })
                 .await;
             match outcome {

@@ -74,9 +74,7 @@ impl App {
         }
         // Kept so that a repeat is told the same, however far the order has come by then.
         let (idempotency, key) = (self.idempotency.clone(), about(key, cart.customer_id));
-        self.db
-            .write(async move |tx: &mut Tx<'_>| idempotency.once(tx, key.as_ref(), async |_: &mut Tx<'_>| Ok(answer.clone())).await)
-            .await
+        self.db.write(async move |tx: &mut Tx<'_>| idempotency.keep(tx, key.as_ref(), answer.clone()).await).await
     }
 
     /// Closes the cart for its order, or gives the one that was closed: the same however often it is asked.

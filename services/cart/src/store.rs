@@ -194,46 +194,40 @@ pub async fn close(tx: &mut Tx<'_>, cart: &Cart, closing: &Closing, is_repriced:
 
 async fn replace_lines(tx: &mut Tx<'_>, cart: &Cart) -> Result<(), DbError> {
     tx.execute("DELETE FROM cart_items WHERE cart_id = ?", values![cart.id]).await?;
-    for (line, item) in (0_i64..).zip(&cart.items) {
-        tx.execute(
-            "INSERT INTO cart_items (cart_id, line, sku, quantity, unit_price, list_price, discount, tax, quoted_at, valid_until)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            values![
-                cart.id,
-                line,
-                &item.sku,
-                item.quantity,
-                item.unit_price.amount,
-                item.quote.list_price.amount,
-                item.discount.amount,
-                item.tax.amount,
-                item.quote.quoted_at,
-                item.quote.valid_until
-            ],
-        )
-        .await?;
-    }
-    Ok(())
+    let insert = "INSERT INTO cart_items (cart_id, line, sku, quantity, unit_price, list_price, discount, tax, quoted_at, valid_until)
+                  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    let row = |(line, item): (i64, &CartItem)| {
+        values![
+            cart.id,
+            line,
+            &item.sku,
+            item.quantity,
+            item.unit_price.amount,
+            item.quote.list_price.amount,
+            item.discount.amount,
+            item.tax.amount,
+            item.quote.quoted_at,
+            item.quote.valid_until
+        ]
+    };
+    tx.insert_all(insert, (0_i64..).zip(&cart.items).map(row).collect()).await
 }
 
 async fn append(tx: &mut Tx<'_>, cart: &Cart, notes: &[Note]) -> Result<(), DbError> {
-    for note in notes {
-        tx.execute(
-            "INSERT INTO cart_events (cart_id, version, kind, sku, quantity, coupon, total, at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            values![
-                cart.id,
-                cart.version,
-                note.step.as_str(),
-                note.sku.clone(),
-                note.quantity,
-                note.coupon.clone(),
-                cart.totals.total,
-                cart.updated_at
-            ],
-        )
-        .await?;
-    }
-    Ok(())
+    let insert = "INSERT INTO cart_events (cart_id, version, kind, sku, quantity, coupon, total, at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
+    let row = |note: &Note| {
+        values![
+            cart.id,
+            cart.version,
+            note.step.as_str(),
+            note.sku.clone(),
+            note.quantity,
+            note.coupon.clone(),
+            cart.totals.total,
+            cart.updated_at
+        ]
+    };
+    tx.insert_all(insert, notes.iter().map(row).collect()).await
 }
 
 pub async fn by_id(tx: &mut Tx<'_>, id: CartId) -> Result<Option<Cart>, DbError> {

@@ -11,7 +11,7 @@ use payment_api::Payments;
 use platform::{
     Clock, Ids,
     auth::session_digest,
-    db::{Db, Tx},
+    db::{Db, DbError, Tx},
     http::Answer,
     idempotency::{Idempotency, Key},
     problem::Problem,
@@ -104,13 +104,13 @@ impl App {
         self.sagas.kick(id.uuid());
         let Some(wait) = wait else { return Ok(answer) };
         let view = self.settled(id, wait).await?;
-        let idempotency = self.idempotency.clone();
-        self.db.write(async move |tx: &mut Tx<'_>| idempotency.once(tx, Some(&key), async |_: &mut Tx<'_>| Ok(created(&view)?)).await).await
+        let (idempotency, answer) = (self.idempotency.clone(), created(&view)?);
+        self.db.write(async move |tx: &mut Tx<'_>| idempotency.keep(tx, Some(&key), answer.clone()).await).await
     }
 
     /// The order of a cart that was checked out but of which nothing was heard: made now if it is not there.
     pub async fn create_for_cart(&self, cart: CartId) -> Result<(), OrderError> {
-        if self.db.read(async |tx: &mut Tx<'_>| store::is_ordered(tx, cart).await).await? {
+        if store::is_ordered(&self.db, cart).await? {
             return Ok(());
         }
         let frozen = self.freeze(cart, None).await?;
@@ -154,29 +154,26 @@ impl App {
         let id: OrderId = self.ids.make();
         self.db
             .write(async move |tx: &mut Tx<'_>| {
-                if let Some(existing) = store::by_cart(tx, frozen.cart.id).await? {
+                let order = this.new_order(id, &frozen, address.clone(), token.clone());
+                let (told, first_state) = order.created();
+                if !store::insert(tx, &order, &first_state).await? {
+                    let gone = || DbError::NoRow(format!("the order of cart {}", order.cart_id));
+                    let existing = store::by_cart(tx, order.cart_id).await?.ok_or_else(gone)?;
                     // The same request, said again while the first one's answer was lost.
                     if existing.request_token == token {
+                        let existing = store::with_lines(tx, existing).await?;
                         return Ok((existing.id, created(&view(tx, &existing).await?)?));
                     }
-                    return Err(OrderError::CartOrdered { cart: frozen.cart.id, order: existing.id });
+                    return Err(OrderError::CartOrdered { cart: order.cart_id, order: existing.id });
                 }
-                let order = this.new_order(id, &frozen, address.clone(), token.clone());
-                let answer = this
-                    .idempotency
-                    .once::<OrderError>(tx, key.as_ref(), async |tx: &mut Tx<'_>| {
-                        let (told, first_state) = order.created();
-                        store::insert(tx, &order, &first_state).await?;
-                        let mut events = Told::default();
-                        this.teller.add(tx, &mut events, &told).await?;
-                        this.teller.add(tx, &mut events, &first_state).await?;
-                        this.teller.done(tx, events);
-                        this.sagas.begin(tx, id.uuid(), &saga_data(&order, method.clone())).await?;
-                        let first = TimelineEntry { status: first_state.status, at: first_state.at, reason: first_state.reason };
-                        Ok(created(&shown(&order, vec![first]))?)
-                    })
-                    .await?;
-                Ok((id, answer))
+                let mut events = Told::default();
+                this.teller.add(&mut events, &told)?;
+                this.teller.add(&mut events, &first_state)?;
+                this.teller.done(tx, events).await?;
+                this.sagas.begin(tx, id.uuid(), &saga_data(&order, method.clone())).await?;
+                let first = TimelineEntry { status: first_state.status, at: first_state.at, reason: first_state.reason };
+                let answer = created(&shown(&order, vec![first]))?;
+                Ok((id, this.idempotency.keep::<OrderError>(tx, key.as_ref(), answer).await?))
             })
             .await
     }
@@ -266,13 +263,8 @@ impl App {
             .await?;
         self.sagas.kick(id.uuid());
         let view = self.cancelled(id, wait).await?;
-        let idempotency = self.idempotency.clone();
-        self.db
-            .write(async move |tx: &mut Tx<'_>| {
-                let answer = async |_: &mut Tx<'_>| -> Result<Answer, OrderError> { Ok(Answer::ok(&view)?.version(view.version)) };
-                idempotency.once(tx, key.as_ref(), answer).await
-            })
-            .await
+        let (idempotency, answer) = (self.idempotency.clone(), Answer::ok(&view)?.version(view.version));
+        self.db.write(async move |tx: &mut Tx<'_>| idempotency.keep(tx, key.as_ref(), answer.clone()).await).await
     }
 
     /// Whether what is told of a payment is held against what was heard before.
@@ -282,25 +274,33 @@ impl App {
 
     /// An order once it has settled, or as it stands when the time is up.
     pub async fn settled(&self, id: OrderId, wait: Duration) -> Result<View, OrderError> {
-        self.watch(id, wait, |view| view.status.is_settled()).await
+        self.watch(id, wait, OrderStatus::is_settled).await
     }
 
     async fn cancelled(&self, id: OrderId, wait: Duration) -> Result<View, OrderError> {
-        self.watch(id, wait, |view| view.status == OrderStatus::Cancelled).await
+        self.watch(id, wait, |status| status == OrderStatus::Cancelled).await
     }
 
-    async fn watch(&self, id: OrderId, wait: Duration, is_there: impl Fn(&View) -> bool) -> Result<View, OrderError> {
+    async fn watch(&self, id: OrderId, wait: Duration, is_there: impl Fn(OrderStatus) -> bool) -> Result<View, OrderError> {
         let until = self.clock.now().plus(wait);
         loop {
             let mut rung = pin!(self.bells.of(id).notified());
             rung.as_mut().enable();
-            let view = self.get(id).await?;
-            let now = self.clock.now();
-            if is_there(&view) || now >= until {
+            let is_over = self.clock.now() >= until;
+            // While it is on its way nothing is asked for but how far it has come.
+            let seen = async |tx: &mut Tx<'_>| -> Result<Option<View>, OrderError> {
+                let order = store::head(tx, id).await?.ok_or(OrderError::Unknown(id))?;
+                if !is_over && !is_there(order.status) {
+                    return Ok(None);
+                }
+                let order = store::with_lines(tx, order).await?;
+                view(tx, &order).await.map(Some)
+            };
+            if let Some(view) = self.db.read(seen).await? {
                 return Ok(view);
             }
             // Rung or not, it is looked at once more.
-            self.clock.timeout(until.since(now).min(LOOK), rung).await.unwrap_or(());
+            self.clock.timeout(until.since(self.clock.now()).min(LOOK), rung).await.unwrap_or(());
         }
     }
 

@@ -375,19 +375,21 @@ impl Checkout {
         if let Some(heard) = run.data.heard() {
             order.hear(&heard);
         }
-        let mut events = Told::default();
+        let before = order.version;
+        let (mut taken, mut events) = (Vec::with_capacity(steps.len()), Told::default());
         for step in steps {
             // Said again after a crash: it stands already.
             if order.status == *step {
                 continue;
             }
             let event = order.become_(*step, reason, self.clock.now()).map_err(|forbidden| told(forbidden.to_string()))?;
-            if !store::save(tx, &order, &event).await? {
-                return Err(DbError::Unavailable(format!("order {id} was changed at the same time")));
-            }
-            self.teller.add(tx, &mut events, &event).await?;
+            self.teller.add(&mut events, &event)?;
+            taken.push(event);
         }
-        self.teller.done(tx, events);
+        if !taken.is_empty() && !store::save(tx, &order, before, &taken).await? {
+            return Err(DbError::Unavailable(format!("order {id} was changed at the same time")));
+        }
+        self.teller.done(tx, events).await?;
         if order.status.is_settled() {
             self.bells.ring_after(tx, id);
         }

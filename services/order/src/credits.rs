@@ -54,9 +54,8 @@ impl App {
         .await?;
         let mut events = Told::default();
         let event = OrderCreditGranted { credit_id: credit.id, order_id: credit.order_id, amount: credit.amount, at: credit.granted_at };
-        self.teller.add(tx, &mut events, &event).await?;
-        self.teller.done(tx, events);
-        Ok(())
+        self.teller.add(&mut events, &event)?;
+        self.teller.done(tx, events).await
     }
 
     /// The credits of an order, the oldest first.

@@ -2,7 +2,7 @@
 
 use order_api::{OrderItem, OrderStatus, TimelineEntry, events::OrderStatusChanged};
 use platform::{
-    db::{DbError, FromRow, Row, Tx},
+    db::{Db, DbError, FromRow, Row, Tx},
     values,
 };
 use types::{CartId, Currency, CustomerId, Money, OrderId, Timestamp};
@@ -64,11 +64,12 @@ impl FromRow for Step {
     }
 }
 
-/// A new order with its lines and its first entry in the timeline. The order of a customer who was erased keeps no address.
-pub async fn insert(tx: &mut Tx<'_>, order: &Order, told: &OrderStatusChanged) -> Result<(), DbError> {
+/// A new order with its lines and its first entry in the timeline, unless its cart has one; says whether it is new. The order of a customer
+/// who was erased keeps no address.
+pub async fn insert(tx: &mut Tx<'_>, order: &Order, told: &OrderStatusChanged) -> Result<bool, DbError> {
     let address = order.shipping_address.as_ref().and_then(|address| serde_json::to_string(address).ok());
     let totals = order.totals;
-    tx.execute(
+    let is_new = tx.insert_new(
         "INSERT INTO orders (id, cart_id, customer_id, guest_session, region, currency, status, subtotal, discounts, tax, shipping, total,
          shipping_address, request_token, version, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,
          CASE WHEN EXISTS (SELECT 1 FROM erased_customers WHERE customer_id = ?) THEN NULL ELSE ? END, ?, ?, ?, ?)",
@@ -94,18 +95,18 @@ pub async fn insert(tx: &mut Tx<'_>, order: &Order, told: &OrderStatusChanged) -
         ],
     )
     .await?;
-    for (line, item) in (0_i64..).zip(&order.items) {
-        tx.execute(
-            "INSERT INTO order_items (order_id, line, sku, quantity, unit_price) VALUES (?, ?, ?, ?, ?)",
-            values![order.id, line, &item.sku, item.quantity, item.unit_price.amount],
-        )
-        .await?;
+    if is_new {
+        let insert = "INSERT INTO order_items (order_id, line, sku, quantity, unit_price) VALUES (?, ?, ?, ?, ?)";
+        let lines = (0_i64..).zip(&order.items);
+        let row = |(line, item): (i64, &OrderItem)| values![order.id, line, &item.sku, item.quantity, item.unit_price.amount];
+        tx.insert_all(insert, lines.map(row).collect()).await?;
+        append_history(tx, std::slice::from_ref(told)).await?;
     }
-    append_history(tx, told).await
+    Ok(is_new)
 }
 
-/// Saves what a step changed. Says whether the version was still the one before.
-pub async fn save(tx: &mut Tx<'_>, order: &Order, told: &OrderStatusChanged) -> Result<bool, DbError> {
+/// Saves what steps have changed. Says whether the version was still `before`.
+pub async fn save(tx: &mut Tx<'_>, order: &Order, before: i64, told: &[OrderStatusChanged]) -> Result<bool, DbError> {
     let changed = tx
         .execute(
             "UPDATE orders SET status = ?, payment_id = ?, payment_status = ?, payment_refunded = ?, payment_version = ?, version = ?,
@@ -119,7 +120,7 @@ pub async fn save(tx: &mut Tx<'_>, order: &Order, told: &OrderStatusChanged) -> 
                 order.version,
                 order.updated_at,
                 order.id,
-                order.version - 1
+                before
             ],
         )
         .await?;
@@ -129,13 +130,13 @@ pub async fn save(tx: &mut Tx<'_>, order: &Order, told: &OrderStatusChanged) -> 
     Ok(changed == 1)
 }
 
-async fn append_history(tx: &mut Tx<'_>, told: &OrderStatusChanged) -> Result<(), DbError> {
-    tx.execute(
-        "INSERT INTO order_status_history (order_id, previous, status, reason, version, at) VALUES (?, ?, ?, ?, ?, ?)",
-        values![told.order_id, told.previous.map(OrderStatus::as_str), told.status.as_str(), told.reason.clone(), told.version, told.at],
-    )
-    .await
-    .map(|_| ())
+async fn append_history(tx: &mut Tx<'_>, told: &[OrderStatusChanged]) -> Result<(), DbError> {
+    let insert = "INSERT INTO order_status_history (order_id, previous, status, reason, version, at) VALUES (?, ?, ?, ?, ?, ?)";
+    let row = |told: &OrderStatusChanged| {
+        let previous = told.previous.map(OrderStatus::as_str);
+        values![told.order_id, previous, told.status.as_str(), told.reason.clone(), told.version, told.at]
+    };
+    tx.insert_all(insert, told.iter().map(row).collect()).await
 }
 
 /// What is heard of the payment, without a step of the order's own life. With `newest`, nothing that is older than what was heard before; says
@@ -155,14 +156,16 @@ pub async fn note_cancel(tx: &mut Tx<'_>, order: OrderId, note: &str) -> Result<
 }
 
 pub async fn by_id(tx: &mut Tx<'_>, id: OrderId) -> Result<Option<Order>, DbError> {
-    let head = head(tx, id).await?;
-    with_lines(tx, head).await
+    match head(tx, id).await? {
+        Some(order) => with_lines(tx, order).await.map(Some),
+        None => Ok(None),
+    }
 }
 
+/// The order of a cart, without its lines.
 pub async fn by_cart(tx: &mut Tx<'_>, cart: CartId) -> Result<Option<Order>, DbError> {
     let query = format!("SELECT {COLUMNS} FROM orders WHERE cart_id = ?");
-    let head = tx.fetch_optional::<Head>(&query, values![cart]).await?;
-    with_lines(tx, head.map(|Head(order)| order)).await
+    Ok(tx.fetch_optional::<Head>(&query, values![cart]).await?.map(|Head(order)| order))
 }
 
 /// An order without its lines: for a step of its life, which changes none.
@@ -172,8 +175,8 @@ pub async fn head(tx: &mut Tx<'_>, id: OrderId) -> Result<Option<Order>, DbError
 }
 
 /// Whether this cart has its order.
-pub async fn is_ordered(tx: &mut Tx<'_>, cart: CartId) -> Result<bool, DbError> {
-    let found: Option<i64> = tx.fetch_optional("SELECT 1 AS found FROM orders WHERE cart_id = ?", values![cart]).await?;
+pub async fn is_ordered(db: &Db, cart: CartId) -> Result<bool, DbError> {
+    let found: Option<i64> = db.fetch_optional("SELECT 1 AS found FROM orders WHERE cart_id = ?", values![cart]).await?;
     Ok(found.is_some())
 }
 
@@ -188,9 +191,7 @@ pub async fn of_customer(tx: &mut Tx<'_>, customer: CustomerId, before: i64, lim
     let query = format!("SELECT seq, {COLUMNS} FROM orders WHERE customer_id = ? AND seq < ? ORDER BY seq DESC LIMIT ?");
     let mut orders = Vec::new();
     for Seq(seq, order) in tx.fetch_all::<Seq>(&query, values![customer, before, limit]).await? {
-        if let Some(order) = with_lines(tx, Some(order)).await? {
-            orders.push((seq, order));
-        }
+        orders.push((seq, with_lines(tx, order).await?));
     }
     Ok(orders)
 }
@@ -224,8 +225,8 @@ pub async fn timeline(tx: &mut Tx<'_>, id: OrderId) -> Result<Vec<TimelineEntry>
     Ok(tx.fetch_all::<Step>(query, values![id]).await?.into_iter().map(|Step(entry)| entry).collect())
 }
 
-async fn with_lines(tx: &mut Tx<'_>, head: Option<Order>) -> Result<Option<Order>, DbError> {
-    let Some(mut order) = head else { return Ok(None) };
+/// An order that was read by its head, whole.
+pub async fn with_lines(tx: &mut Tx<'_>, mut order: Order) -> Result<Order, DbError> {
     let query = "SELECT sku, quantity, unit_price FROM order_items WHERE order_id = ? ORDER BY line";
     let lines = tx.fetch_all::<Line>(query, values![order.id]).await?;
     let currency = order.currency;
@@ -233,5 +234,5 @@ async fn with_lines(tx: &mut Tx<'_>, head: Option<Order>) -> Result<Option<Order
         .into_iter()
         .map(|Line(sku, quantity, unit_price)| OrderItem { sku, quantity, unit_price: Money::new(unit_price, currency) })
         .collect();
-    Ok(Some(order))
+    Ok(order)
 }

@@ -13,11 +13,11 @@ use platform::{
     Clock,
     bus::{Bus, BusError, Outgoing},
     db::{DbError, Tx},
-    event::{Event, Outbox},
+    event::{Event, Outbox, Sealed},
     service::{Background, Env, Live, Progress},
 };
 use tokio::sync::Notify;
-use types::Timestamp;
+use types::{EventId, Timestamp};
 
 use crate::config::{Config, ToldBy};
 
@@ -45,9 +45,9 @@ pub struct Teller {
     bell: Arc<Notify>,
 }
 
-/// The events of one transaction, added one by one and then told together.
+/// The events of one transaction, gathered one by one and then told together.
 #[derive(Debug, Default)]
-pub struct Told(Vec<Outgoing>);
+pub struct Told(Vec<Sealed>);
 
 impl Teller {
     #[must_use]
@@ -55,24 +55,28 @@ impl Teller {
         Self { outbox, bus: env.bus.of(env.service), clock: env.clock, config, waiting: Arc::default(), bell: Arc::default() }
     }
 
-    /// Adds an event to the transaction.
-    pub async fn add<E: Event>(&self, tx: &mut Tx<'_>, told: &mut Told, event: &E) -> Result<(), DbError> {
-        let id = self.outbox.add(tx, event).await?;
-        if self.config.get().told_by == ToldBy::Service {
-            told.0.push(self.outbox.withdraw(tx, id).await?);
-        }
+    /// Adds an event to those of the transaction.
+    pub fn add<E: Event>(&self, told: &mut Told, event: &E) -> Result<(), DbError> {
+        told.0.push(self.outbox.seal_new(event)?);
         Ok(())
     }
 
-    /// The last word of a transaction: what the relay is not to carry is told once it has committed.
-    pub fn done(&self, tx: &mut Tx<'_>, told: Told) {
-        if told.0.is_empty() {
-            return;
+    /// Writes the events of a transaction. What the relay is not to carry is told once it has committed.
+    pub async fn done(&self, tx: &mut Tx<'_>, Told(told): Told) -> Result<(), DbError> {
+        let ids: Vec<EventId> = told.iter().map(|event| event.event_id).collect();
+        self.outbox.add_all(tx, told).await?;
+        if ids.is_empty() || self.config.get().told_by != ToldBy::Service {
+            return Ok(());
+        }
+        let mut events = Vec::with_capacity(ids.len());
+        for id in ids {
+            events.push(self.outbox.withdraw(tx, id).await?);
         }
         let committed = Arc::new(Notify::new());
         tx.wake_after_commit(&committed);
         tx.wake_after_commit(&self.bell);
-        self.waiting().push_back(Waiting { committed, since: self.clock.now(), events: told.0 });
+        self.waiting().push_back(Waiting { committed, since: self.clock.now(), events });
+        Ok(())
     }
 
     /// Tells what has committed, once; whatever cannot be told then is lost.

@@ -103,22 +103,19 @@ impl App {
         if request.amount.amount < 0 {
             return Err(PaymentError::Negative(request.amount.amount));
         }
-        let (this, id) = (self.clone(), self.ids.make::<PaymentId>());
-        self.db
-            .write(async move |tx: &mut Tx<'_>| {
-                let work = async |tx: &mut Tx<'_>| -> Result<Answer, PaymentError> {
-                    if let Some(known) = store::by_order(tx, request.order_id).await? {
-                        if !is_same(&known, &request) {
-                            return Err(PaymentError::Exists { order: known.order_id, payment: known.id });
-                        }
-                        let answer = Answer::ok(&view(tx, &known).await?)?.version(known.revision);
-                        return Ok(Answer { location: Some(location(known.id)), ..answer });
-                    }
-                    let new = this.new_payment(id, &request);
-                    store::insert(tx, &new).await?;
-                    Ok(Answer::created(location(id), &view(tx, &new).await?)?.version(new.revision))
-                };
-                this.idempotency.once::<PaymentError>(tx, Some(&key), work).await
+        let new = self.new_payment(self.ids.make(), &request);
+        self.idempotency
+            .do_once(&self.db, Some(key), async move |tx: &mut Tx<'_>| {
+                if store::insert(tx, &new).await? {
+                    return Ok(Answer::created(location(new.id), &view(tx, &new).await?)?.version(new.revision));
+                }
+                let gone = || DbError::NoRow(format!("the payment of order {}", new.order_id));
+                let known = store::by_order(tx, new.order_id).await?.ok_or_else(gone)?;
+                if !is_same(&known, &request) {
+                    return Err(PaymentError::Exists { order: known.order_id, payment: known.id });
+                }
+                let answer = Answer::ok(&view(tx, &known).await?)?.version(known.revision);
+                Ok(Answer { location: Some(location(known.id)), ..answer })
             })
             .await
     }
@@ -248,12 +245,9 @@ impl App {
 
     /// The answer to an operation, kept for its key: 202 while the PSP has not said what becomes of the payment.
     async fn answer(&self, tx: &mut Tx<'_>, payment: &Payment, key: Option<&Key>) -> Result<Answer, PaymentError> {
-        let work = async |tx: &mut Tx<'_>| -> Result<Answer, PaymentError> {
-            let view = view(tx, payment).await?;
-            let answer = if payment.is_open() { Answer::accepted(&view)? } else { Answer::ok(&view)? };
-            Ok(answer.version(payment.revision))
-        };
-        self.idempotency.once(tx, key, work).await
+        let view = view(tx, payment).await?;
+        let answer = if payment.is_open() { Answer::accepted(&view)? } else { Answer::ok(&view)? };
+        self.idempotency.keep(tx, key, answer.version(payment.revision)).await
     }
 
     /// The event that tells of a step; none of those on the way.

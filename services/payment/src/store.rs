@@ -12,7 +12,7 @@ use types::{OrderId, PaymentId, Timestamp, id::Uuid};
 
 use crate::{
     domain::{Payment, Transition},
-    ledger::Posting,
+    ledger::{Line, Posting},
 };
 
 const COLUMNS: &str = "id, order_id, customer_id, currency, amount, captured, refunded, token, capture_at_once, status, failure_code, \
@@ -68,8 +68,9 @@ impl FromRow for OpenAttempt {
     }
 }
 
-pub async fn insert(tx: &mut Tx<'_>, new: &Payment) -> Result<(), DbError> {
-    tx.execute(
+/// A new payment with its first step, unless its order has one; says whether it is new.
+pub async fn insert(tx: &mut Tx<'_>, new: &Payment) -> Result<bool, DbError> {
+    let is_new = tx.insert_new(
         "INSERT INTO payments (id, order_id, customer_id, currency, amount, captured, refunded, token, capture_at_once, status, inquiries,
          version, revision, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         values![
@@ -91,7 +92,10 @@ pub async fn insert(tx: &mut Tx<'_>, new: &Payment) -> Result<(), DbError> {
         ],
     )
     .await?;
-    append_transition(tx, new, &new.created(), None).await
+    if is_new {
+        append_transition(tx, new, &new.created(), None).await?;
+    }
+    Ok(is_new)
 }
 
 /// Saves everything that can change, and raises the revision.
@@ -211,12 +215,7 @@ pub async fn post(
         values![id, payment.id, payment.order_id, event.event_id, event.kind.as_str(), event.amount.currency, event.amount.amount, now],
     )
     .await?;
-    for (number, line) in (0_i64..).zip(posting.lines()) {
-        tx.execute(
-            "INSERT INTO ledger_lines (posting_id, line, account, debit, credit) VALUES (?, ?, ?, ?, ?)",
-            values![id, number, line.account.as_str(), line.debit, line.credit],
-        )
-        .await?;
-    }
-    Ok(())
+    let insert = "INSERT INTO ledger_lines (posting_id, line, account, debit, credit) VALUES (?, ?, ?, ?, ?)";
+    let row = |(number, line): (i64, &Line)| values![id, number, line.account.as_str(), line.debit, line.credit];
+    tx.insert_all(insert, (0_i64..).zip(posting.lines()).map(row).collect()).await
 }

@@ -229,31 +229,28 @@ impl App {
         kind: PspEventType,
         act: impl Fn(&mut Authorization) -> Result<Option<Told>, Refused> + Send + 'static,
     ) -> Result<Answer, PspError> {
-        let this = self.clone();
+        let (this, token) = (self.clone(), key.token().to_owned());
         let answer = self
-            .db
-            .write(async move |tx: &mut Tx<'_>| {
-                let work = async |tx: &mut Tx<'_>| -> Result<Answer, PspError> {
-                    let mut authorization = store::by_id(tx, id).await?.ok_or(PspError::Unknown(id))?;
-                    let mut events = store::events(tx, id).await?;
-                    // Keys are forgotten after a day, money is not: what was done under this key is not done again.
-                    let done = events.iter().find(|event| event.kind == kind && event.request_key.as_deref() == Some(key.token()));
-                    if let Some(done) = done.cloned() {
-                        return Ok(Answer::ok(&view(&authorization, events, Some(done)))?);
-                    }
-                    let (before, open) = (authorization.version, authorization.status == AuthorizationStatus::Processing);
-                    if let Some(told) = act(&mut authorization)? {
-                        events.extend(this.tell(tx, &authorization, vec![told], Cause::Call, key.token()).await?);
-                    }
-                    let view = view(&authorization, events, None);
-                    if authorization.version != before {
-                        // The first void of what is on its way is its outcome.
-                        let outcome = if open { Some(json(&view)?) } else { None };
-                        store::save(tx, &authorization, before, outcome).await?;
-                    }
-                    Ok(Answer::ok(&view)?)
-                };
-                this.idempotency.once::<PspError>(tx, Some(&key), work).await
+            .idempotency
+            .do_once::<PspError>(&self.db, Some(key), async move |tx: &mut Tx<'_>| {
+                let mut authorization = store::by_id(tx, id).await?.ok_or(PspError::Unknown(id))?;
+                let mut events = store::events(tx, id).await?;
+                // Keys are forgotten after a day, money is not: what was done under this key is not done again.
+                let done = events.iter().find(|event| event.kind == kind && event.request_key.as_deref() == Some(&*token));
+                if let Some(done) = done.cloned() {
+                    return Ok(Answer::ok(&view(&authorization, events, Some(done)))?);
+                }
+                let (before, open) = (authorization.version, authorization.status == AuthorizationStatus::Processing);
+                if let Some(told) = act(&mut authorization)? {
+                    events.extend(this.tell(tx, &authorization, vec![told], Cause::Call, &token).await?);
+                }
+                let view = view(&authorization, events, None);
+                if authorization.version != before {
+                    // The first void of what is on its way is its outcome.
+                    let outcome = if open { Some(json(&view)?) } else { None };
+                    store::save(tx, &authorization, before, outcome).await?;
+                }
+                Ok(Answer::ok(&view)?)
             })
             .await?;
         self.waiting.wake(id);

@@ -366,15 +366,46 @@ impl Engine {
         let _permit = self.permit().await?;
         let name = format!("{name} in {}", self.schema);
         let lease = async {
-            let mut connection = self.connection().await?;
-            let ask = self.server.lock(&name, Duration::ZERO);
-            if connection.is_so(&ask).await.map_err(|error| self.told(&ask, error))? {
+            let (connection, rows) = self.ask(self.server.lock(&name, Duration::ZERO).into(), &[]).await?;
+            if rows.first().is_some_and(ServerRow::is_so) {
                 return Ok(Some(Lease { engine: self.clone(), connection: Some(connection), name: name.clone() }));
             }
             self.give_back(connection);
             Ok(None)
         };
         self.within(self.patience, lease).await
+    }
+
+    /// The rows of one query, which has its snapshot without a transaction around it.
+    pub(super) async fn fetch_all(&self, counters: &Counters, query: &str, values: &[Value]) -> Result<Vec<ServerRow>, DbError> {
+        let_others().await;
+        let _permit = self.permit().await?;
+        counters.count(query);
+        let fetch = async {
+            let (connection, rows) = self.ask(self.texts.of(&*self.server, query, values), values).await?;
+            self.give_back(connection);
+            Ok(rows)
+        };
+        self.within(self.patience, fetch).await
+    }
+
+    /// Asks a connection that answers, and gives it with its rows. One that has died while it was idle is passed over.
+    async fn ask(&self, question: Arc<str>, values: &[Value]) -> Result<(Connection, Vec<ServerRow>), DbError> {
+        while let Some(mut connection) = self.pop() {
+            match connection.fetch_all(question.clone(), values).await {
+                Ok(rows) => return Ok((connection, rows)),
+                Err(error) => match self.verdict(&error) {
+                    None | Some(Verdict::Outdated) => {}
+                    Some(_) => {
+                        self.give_back(connection);
+                        return Err(self.told(&question, error));
+                    }
+                },
+            }
+        }
+        let mut connection = self.connect().await?;
+        let rows = connection.fetch_all(question.clone(), values).await.map_err(|error| self.told(&question, error))?;
+        Ok((connection, rows))
     }
 
     async fn permit(&self) -> Result<SemaphorePermit<'_>, DbError> {

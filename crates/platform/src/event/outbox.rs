@@ -16,7 +16,7 @@ use super::Event;
 use crate::{
     bus::{Bus, Outgoing},
     clock::Clock,
-    db::{Db, DbError, Dialect, FromRow, Row, Tx},
+    db::{Db, DbError, Dialect, FromRow, Row, Tx, Value},
     ids::Ids,
     lease::Leases,
     schema::{Codec, Registry, SchemaError},
@@ -71,11 +71,23 @@ impl Outbox {
     /// [`Outbox::add`] with an id of the caller's, for an event that could be told twice and must be known again. Says whether it is
     /// new: one that is there already is not added.
     pub async fn add_as<E: Event>(&self, tx: &mut Tx<'_>, id: EventId, event: &E) -> Result<bool, DbError> {
-        let Sealed { event_id, topic, key, payload, traceparent, correlation_id, created_at } = self.seal(id, event)?;
-        let row = values![event_id, topic, key, payload, traceparent, correlation_id, created_at];
-        let is_new = tx.insert_new(&self.insert, row).await?;
+        let is_new = tx.insert_new(&self.insert, self.seal(id, event)?.row()).await?;
         tx.wake_after_commit(&self.bell);
         Ok(is_new)
+    }
+
+    /// Adds events to the transaction, in their order, each under an id that nobody has used.
+    pub async fn add_all(&self, tx: &mut Tx<'_>, events: Vec<Sealed>) -> Result<(), DbError> {
+        if events.is_empty() {
+            return Ok(());
+        }
+        tx.wake_after_commit(&self.bell);
+        tx.insert_all(&self.insert, events.into_iter().map(Sealed::row).collect()).await
+    }
+
+    /// An event for [`Outbox::add_all`].
+    pub fn seal_new<E: Event>(&self, event: &E) -> Result<Sealed, DbError> {
+        self.seal(self.ids.make(), event)
     }
 
     /// An event as it is kept until it is told, for a store that has no transaction with this outbox and keeps it in rows of its own.
@@ -169,6 +181,12 @@ impl FromRow for Pending {
 }
 
 impl Sealed {
+    /// As the outbox inserts it.
+    fn row(self) -> Vec<Value> {
+        let Self { event_id, topic, key, payload, traceparent, correlation_id, created_at } = self;
+        values![event_id, topic, key, payload, traceparent, correlation_id, created_at]
+    }
+
     /// As it goes to the log.
     #[must_use]
     pub fn outgoing(self, service: &str) -> Outgoing {
@@ -231,8 +249,7 @@ impl Relay {
     }
 
     async fn carry(&self) -> Result<Progress, RelayError> {
-        let select = self.select.clone();
-        let pending: Vec<Pending> = self.db.read(async |tx: &mut Tx<'_>| tx.fetch_all(&select, vec![]).await).await?;
+        let pending: Vec<Pending> = self.db.fetch_all(&self.select, vec![]).await?;
         let (Some(first), Some(last)) = (pending.first().map(|row| row.seq), pending.last().map(|row| row.seq)) else {
             return Ok(Progress::Idle);
         };

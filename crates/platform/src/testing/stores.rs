@@ -334,6 +334,30 @@ pub async fn a_row_whose_key_is_taken_is_not_inserted_anew(db: Db) {
     assert_eq!(text, "first");
 }
 
+pub async fn rows_are_inserted_many_at_a_time_and_in_their_order(db: Db) {
+    db.migrate(&migrations()).await.unwrap();
+    let all: Vec<i64> = (1..=40).collect();
+    let (rows, before) = (all.clone(), db.counters().statements.load(Ordering::Relaxed));
+    db.write(async move |tx: &mut Tx<'_>| {
+        let insert = "INSERT INTO notes (id, text) VALUES (?, ?)";
+        tx.insert_all(insert, Vec::new()).await?;
+        tx.insert_all(insert, rows.iter().map(|id| values![*id, format!("note {id}")]).collect()).await
+    })
+    .await
+    .unwrap();
+    assert!(db.counters().statements.load(Ordering::Relaxed) - before < 10, "many with each statement");
+    let told: Vec<i64> = db.fetch_all("SELECT id FROM notes WHERE text = 'note ' || id ORDER BY id", vec![]).await.unwrap();
+    assert_eq!(told, all);
+    let taken = db
+        .write(async |tx: &mut Tx<'_>| {
+            tx.insert_all("INSERT INTO notes (id, text) VALUES (?, ?)", vec![values![41_i64, "x"], values![1_i64, "x"]]).await
+        })
+        .await;
+    assert!(matches!(taken, Err(DbError::Unique(_))), "{taken:?}");
+    let last: Option<i64> = db.fetch_optional("SELECT max(id) FROM notes", vec![]).await.unwrap();
+    assert_eq!(last, Some(40));
+}
+
 /// Who reads and then writes loses nothing, whoever does so at the same time: eight tasks count to ten each in one row.
 pub async fn no_change_is_lost(db: Db) {
     db.migrate(&migrations()).await.unwrap();

@@ -21,7 +21,7 @@ use platform::{
     db::{Db, DbError, Tx},
     event::Outbox,
     http::Answer,
-    idempotency::Idempotency,
+    idempotency::{Idempotency, Undone},
     service::{BuildError, Env, Progress},
     values,
 };
@@ -52,6 +52,12 @@ pub struct Embedded {
     expiry: Arc<Notify>,
     /// When the sweeper will look next, in microseconds: a hold that ends before that wakes it.
     next_look: Arc<AtomicI64>,
+}
+
+impl From<StoreError> for Undone<StoreError> {
+    fn from(error: StoreError) -> Self {
+        Self::Refused(error)
+    }
 }
 
 /// What became of one transaction.
@@ -91,10 +97,18 @@ impl Embedded {
         }
         loop {
             let (this, work) = (self.clone(), operation.clone());
-            let outcome = self.db.write(async move |tx: &mut Tx<'_>| this.attempt(tx, &work).await).await?;
+            let outcome = match self.db.write(async move |tx: &mut Tx<'_>| this.attempt(tx, &work).await).await {
+                Ok(outcome) => outcome,
+                Err(Undone::Answered(first)) => Outcome::Done(first, None),
+                Err(Undone::Refused(refusal)) => Outcome::Refused(refusal),
+            };
             match outcome {
                 Outcome::Again => {}
-                Outcome::Refused(refusal) => return Err(refusal),
+                // A repeat may be refused for what the first request has changed.
+                Outcome::Refused(refusal) => match &operation.once {
+                    Once::Key(key) => return self.idempotency.answered(&self.db, key).await?.ok_or(refusal),
+                    Once::Always | Once::Event { .. } => return Err(refusal),
+                },
                 Outcome::Done(answer, held_until) => {
                     self.wake_for(held_until);
                     return if lost.is_some() { Err(StoreError::Unknown(operation.name)) } else { Ok(answer) };
@@ -103,16 +117,17 @@ impl Embedded {
         }
     }
 
-    async fn attempt(&self, tx: &mut Tx<'_>, operation: &Operation) -> Result<Outcome, StoreError> {
+    async fn attempt(&self, tx: &mut Tx<'_>, operation: &Operation) -> Result<Outcome, Undone<StoreError>> {
         let now = self.clock.now();
-        let lapsed = self.lapse(tx, operation.hold, now).await?;
+        // What is free hangs on every hold of it. Who is about one reservation looks at that one alone, and a note of an event at none.
+        let mut lapsed = if operation.skus.is_empty() { 0 } else { self.lapse(tx, operation.hold, now).await? };
         if lapsed == LAPSE_BATCH as usize {
             return Ok(Outcome::Again);
         }
-        match self.decide_and_save(tx, operation, now).await {
+        match self.decide_and_save(tx, operation, now, &mut lapsed).await {
             Ok((answer, held_until)) => Ok(Outcome::Done(answer, held_until)),
             // A decision refuses before anything of it is written; only the note of an event stands by then, and it must not be kept.
-            Err(refusal @ StoreError::Refused(_)) if lapsed > 0 && !matches!(operation.once, Once::Event { .. }) => {
+            Err(Undone::Refused(refusal @ StoreError::Refused(_))) if lapsed > 0 && !matches!(operation.once, Once::Event { .. }) => {
                 Ok(Outcome::Refused(refusal))
             }
             Err(error) => Err(error),
@@ -124,7 +139,8 @@ impl Embedded {
         tx: &mut Tx<'_>,
         operation: &Operation,
         now: Timestamp,
-    ) -> Result<(Answer, Option<Timestamp>), StoreError> {
+        lapsed: &mut usize,
+    ) -> Result<(Answer, Option<Timestamp>), Undone<StoreError>> {
         let key = match &operation.once {
             Once::Always => None,
             Once::Key(key) => Some(key),
@@ -135,39 +151,43 @@ impl Embedded {
                 None
             }
         };
-        let mut held_until = None;
-        let answer = self
-            .idempotency
-            .once::<StoreError>(tx, key, async |tx: &mut Tx<'_>| {
-                let state = load(tx, operation, now).await?;
-                let changes = (operation.decide)(&state)?;
-                held_until = changes.reservation.as_ref().and_then(|reservation| reservation.held_until);
-                self.save(tx, operation.name, &changes, now).await?;
-                Ok((operation.answer)(&state.after(changes))?)
-            })
-            .await?;
-        Ok((answer, held_until))
+        let mut state = load(tx, operation, now).await?;
+        if let Some(over) = state.reservation.take_if(|reservation| reservation.held_until.is_some_and(|moment| moment <= now)) {
+            self.end_hold(tx, operation.hold, &over, now).await?;
+            *lapsed += 1;
+            state = load(tx, operation, now).await?;
+        }
+        let changes = (operation.decide)(&state).map_err(StoreError::from)?;
+        let held_until = changes.reservation.as_ref().and_then(|reservation| reservation.held_until);
+        self.save(tx, operation.name, &changes, now).await?;
+        let answer = (operation.answer)(&state.after(changes)).map_err(StoreError::from)?;
+        Ok((self.idempotency.keep_first(tx, key, answer).await?, held_until))
     }
 
     /// Ends what is over, up to a batch; says how many.
     async fn lapse(&self, tx: &mut Tx<'_>, hold: Hold, now: Timestamp) -> Result<usize, StoreError> {
         let over = rows::over(tx, now, LAPSE_BATCH).await?;
         for reservation in &over {
-            let mut shelves = BTreeMap::new();
-            for line in &reservation.lines {
-                let place = Place { sku: line.sku.clone(), warehouse: line.warehouse.clone() };
-                if let Some(shelf) = rows::shelf(tx, &place).await? {
-                    shelves.insert(place, shelf);
-                }
-            }
-            let state = State { now, shelves, reservation: Some(reservation.clone()), next_token: 0 };
-            let changes = match hold {
-                Hold::Fenced => steps::expire(&state)?,
-                Hold::Ttl => steps::vanish(&state)?,
-            };
-            self.save(tx, self.ids.make(), &changes, now).await?;
+            self.end_hold(tx, hold, reservation, now).await?;
         }
         Ok(over.len())
+    }
+
+    /// Ends a hold that is over.
+    async fn end_hold(&self, tx: &mut Tx<'_>, hold: Hold, reservation: &Reservation, now: Timestamp) -> Result<(), StoreError> {
+        let mut shelves = BTreeMap::new();
+        for line in &reservation.lines {
+            let place = Place { sku: line.sku.clone(), warehouse: line.warehouse.clone() };
+            if let Some(shelf) = rows::shelf(tx, &place).await? {
+                shelves.insert(place, shelf);
+            }
+        }
+        let state = State { now, shelves, reservation: Some(reservation.clone()), next_token: 0 };
+        let changes = match hold {
+            Hold::Fenced => steps::expire(&state)?,
+            Hold::Ttl => steps::vanish(&state)?,
+        };
+        Ok(self.save(tx, self.ids.make(), &changes, now).await?)
     }
 
     /// Writes the changes; the first movement is named as the operation is.
@@ -176,23 +196,19 @@ impl Embedded {
             rows::save_shelf(tx, place, *shelf, now).await?;
         }
         let mut name = Some(name);
-        for movement in &changes.movements {
-            let id = name.take().unwrap_or_else(|| self.ids.make());
-            rows::append(tx, id, movement).await?;
-        }
+        let named = changes.movements.iter().map(|movement| (name.take().unwrap_or_else(|| self.ids.make()), movement));
+        rows::append(tx, named).await?;
         if let Some(reservation) = &changes.reservation {
             rows::save_reservation(tx, reservation).await?;
         }
-        for event in &changes.events {
-            match event {
-                Told::Reserved(event) => self.outbox.add(tx, event).await?,
-                Told::Claimed(event) => self.outbox.add(tx, event).await?,
-                Told::Released(event) => self.outbox.add(tx, event).await?,
-                Told::Adjusted(event) => self.outbox.add(tx, event).await?,
-                Told::Shortfall(event) => self.outbox.add(tx, event).await?,
-            };
-        }
-        Ok(())
+        let sealed = changes.events.iter().map(|event| match event {
+            Told::Reserved(event) => self.outbox.seal_new(event),
+            Told::Claimed(event) => self.outbox.seal_new(event),
+            Told::Released(event) => self.outbox.seal_new(event),
+            Told::Adjusted(event) => self.outbox.seal_new(event),
+            Told::Shortfall(event) => self.outbox.seal_new(event),
+        });
+        self.outbox.add_all(tx, sealed.collect::<Result<_, _>>()?).await
     }
 
     /// A read of the one file sees every write that was answered or given up before it.

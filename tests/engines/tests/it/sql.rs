@@ -107,6 +107,7 @@ macro_rules! on {
             migrations_go_up_and_down_and_know_a_newer_store,
             every_kind_of_value_comes_back_as_it_was,
             a_row_whose_key_is_taken_is_not_inserted_anew,
+            rows_are_inserted_many_at_a_time_and_in_their_order,
             no_change_is_lost,
             a_limit_over_many_rows_holds,
             a_read_is_one_snapshot,

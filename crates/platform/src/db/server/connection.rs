@@ -86,7 +86,7 @@ impl Connection {
     pub(super) async fn is_so(&mut self, question: &str) -> Result<bool, sqlx::Error> {
         let question: Arc<str> = question.into();
         let row = self.fetch_optional(question, &[]).await?.ok_or(sqlx::Error::RowNotFound)?;
-        Ok(matches!(row.cell(0), Ok(Cell::Bool(true) | Cell::Integer(1))))
+        Ok(row.is_so())
     }
 
     /// The first column of the first row, where that is a number.
@@ -108,6 +108,11 @@ impl Connection {
 }
 
 impl ServerRow {
+    /// Whether it answers with yes, in a word or as a number.
+    pub(super) fn is_so(&self) -> bool {
+        matches!(self.cell(0), Ok(Cell::Bool(true) | Cell::Integer(1)))
+    }
+
     pub(in crate::db) fn cell(&self, index: usize) -> Result<Cell<'_>, String> {
         match self {
             Self::Postgresql(row) => postgresql::cell_of(row, index),

@@ -115,24 +115,27 @@ pub async fn save_shelf(tx: &mut Tx<'_>, place: &Place, shelf: Shelf, now: Times
 
 // ── the journal ──
 
-pub async fn append(tx: &mut Tx<'_>, id: Uuid, movement: &Movement) -> Result<(), DbError> {
+/// Appends movements, each under its name.
+pub async fn append<'m>(tx: &mut Tx<'_>, movements: impl Iterator<Item = (Uuid, &'m Movement)>) -> Result<(), DbError> {
     let insert =
         "INSERT INTO movements (id, kind, sku, warehouse, quantity, reservation_id, order_id, fencing_token, expires_at, reason, at)
                   VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
-    let row = values![
-        id,
-        movement.kind.as_str(),
-        &movement.place.sku,
-        &movement.place.warehouse,
-        movement.quantity,
-        movement.reservation,
-        movement.order,
-        movement.fencing_token,
-        movement.expires_at,
-        movement.reason.clone(),
-        movement.at
-    ];
-    tx.execute(insert, row).await.map(|_| ())
+    let row = |(id, movement): (Uuid, &Movement)| {
+        values![
+            id,
+            movement.kind.as_str(),
+            &movement.place.sku,
+            &movement.place.warehouse,
+            movement.quantity,
+            movement.reservation,
+            movement.order,
+            movement.fencing_token,
+            movement.expires_at,
+            movement.reason.clone(),
+            movement.at
+        ]
+    };
+    tx.insert_all(insert, movements.map(row).collect()).await
 }
 
 /// Whether a write of this name is there.
