@@ -62,6 +62,8 @@ struct Inner<D> {
     fresh: AtomicBool,
     select: String,
     update: String,
+    /// The same, unless it was woken.
+    rest: String,
 }
 
 /// What a runner works with.
@@ -80,6 +82,10 @@ impl<D: Definition> Runner<D> {
     pub fn new(parts: Parts, definition: D) -> Self {
         let Parts { table, db, clock, chance, tasks, leases, contexts } = parts;
         let columns = "id, state, step, attempt, data, reason, abort, nudges, began_at, version, correlation_id, traceparent";
+        let update = format!(
+            "UPDATE {table} SET state = ?, step = ?, attempt = ?, data = ?, reason = ?, wake_at = ?, ended_at = ?, version = version + 1
+             WHERE id = ? AND version = ?"
+        );
         let inner = Inner {
             table,
             definition,
@@ -92,10 +98,8 @@ impl<D: Definition> Runner<D> {
             bell: Arc::default(),
             fresh: AtomicBool::new(true),
             select: format!("SELECT {columns} FROM {table} WHERE id = ?"),
-            update: format!(
-                "UPDATE {table} SET state = ?, step = ?, attempt = ?, data = ?, reason = ?, wake_at = ?, ended_at = ?, version = version + 1
-                 WHERE id = ? AND version = ?"
-            ),
+            rest: format!("{update} AND nudges = ?"),
+            update,
         };
         Self { inner: Arc::new(inner) }
     }
@@ -125,11 +129,9 @@ impl<D: Definition> Runner<D> {
 
     /// Tells a waiting saga, in the caller's transaction, that there is news.
     pub async fn wake(&self, tx: &mut Tx<'_>, id: Uuid) -> Result<(), DbError> {
-        // A new version, so that whoever works on it meanwhile does not write over the news.
-        let update = format!(
-            "UPDATE {} SET nudges = nudges + 1, wake_at = ?, version = version + 1 WHERE id = ? AND state IN ('FORWARD', 'BACK')",
-            self.inner.table
-        );
+        // The version stays: to whoever takes a step meanwhile it is no news, only to who would rest.
+        let update =
+            format!("UPDATE {} SET nudges = nudges + 1, wake_at = ? WHERE id = ? AND state IN ('FORWARD', 'BACK')", self.inner.table);
         if tx.execute(&update, values![self.inner.clock.now(), id]).await? == 1 {
             tx.wake_after_commit(&self.inner.bell);
         }
@@ -166,18 +168,16 @@ impl<D: Definition> Runner<D> {
         let inner = &self.inner;
         let now = inner.clock.now();
         let is_fresh = inner.fresh.load(Ordering::SeqCst);
-        let (until, values) = if is_fresh { ("", vec![]) } else { ("AND wake_at <= ?", values![now]) };
-        let due = format!(
-            "SELECT id, wake_at FROM {} WHERE state IN ('FORWARD', 'BACK') {until} ORDER BY wake_at, id LIMIT {SWEEP}",
-            inner.table
-        );
-        let due: Vec<Due> = inner.db.read(async |tx: &mut Tx<'_>| tx.fetch_all(&due, values).await).await?;
+        let next = format!("SELECT id, wake_at FROM {} WHERE state IN ('FORWARD', 'BACK') ORDER BY wake_at, id LIMIT {SWEEP}", inner.table);
+        let mut due: Vec<Due> = inner.db.fetch_all(&next, vec![]).await?;
         // Not before: where the store has no answer at the start, what the last life left is still to be taken on.
         inner.fresh.store(false, Ordering::SeqCst);
+        let Some(first) = due.first().map(|due| due.wake_at) else { return Ok(Progress::Idle) };
+        if !is_fresh {
+            due.retain(|due| due.wake_at <= now);
+        }
         if due.is_empty() {
-            let next = format!("SELECT min(wake_at) FROM {} WHERE state IN ('FORWARD', 'BACK')", inner.table);
-            let next: Option<Timestamp> = inner.db.read(async |tx: &mut Tx<'_>| tx.fetch_one(&next, vec![]).await).await?;
-            return Ok(next.map_or(Progress::Idle, Progress::Until));
+            return Ok(Progress::Until(first));
         }
         // Whoever works on one has this long; then it is due again. What another process has taken since is not due any more.
         let until = now.plus(PATIENCE);
@@ -314,8 +314,7 @@ impl<D: Definition> Runner<D> {
     }
 
     async fn load(&self, id: Uuid) -> Result<Option<Stored>, DbError> {
-        let select = &self.inner.select;
-        self.inner.db.read(async |tx: &mut Tx<'_>| tx.fetch_optional(select, values![id]).await).await
+        self.inner.db.fetch_optional(&self.inner.select, values![id]).await
     }
 
     /// Commits a change and the service's own with it. When somebody else (a nudge, an abort) wrote in between, what was learnt is
@@ -350,11 +349,16 @@ impl<D: Definition> Runner<D> {
 }
 
 impl<D> Inner<D> {
-    /// Writes `after` over the version before it; says whether that was still there. One that was woken since `before` is due at once.
+    /// Writes `after` over the version before it; says whether that was still there. What would rest is not to have been woken since it was
+    /// read; one that was woken since `before` is due at once.
     async fn replace(&self, tx: &mut Tx<'_>, before: &Stored, after: &Stored, change: &Change, now: Timestamp) -> Result<bool, DbError> {
-        let wake_at = if after.nudges == before.nudges { change.wake_at.unwrap_or_else(|| now.plus(PATIENCE)) } else { now };
+        let wake_at = match change.wake_at {
+            None => now.plus(PATIENCE),
+            Some(moment) if after.nudges == before.nudges => moment,
+            Some(_) => now,
+        };
         let ended = matches!(after.state, State::Done | State::Unwound);
-        let row = values![
+        let mut row = values![
             after.state.as_str(),
             after.step,
             after.attempt,
@@ -365,7 +369,13 @@ impl<D> Inner<D> {
             after.id,
             after.version - 1
         ];
-        Ok(tx.execute(&self.update, row).await? == 1)
+        let statement = if change.wake_at.is_some() {
+            row.extend(values![after.nudges]);
+            &self.rest
+        } else {
+            &self.update
+        };
+        Ok(tx.execute(statement, row).await? == 1)
     }
 }
 
