@@ -15,6 +15,7 @@ use crate::process::{Up, run};
 const MEGABYTES: usize = 96;
 
 /// A disk in a folder of its own; nothing, and a word about it, when this user may not mount one.
+#[expect(clippy::print_stderr, reason = "a test that cannot run here says so")]
 fn small_disk() -> Option<(SmallDisk, TempDir)> {
     let folder = tempfile::tempdir().unwrap();
     let disk = SmallDisk::mount(folder.path(), MEGABYTES);
