@@ -28,7 +28,7 @@ const MAY_BE_WALKED: [&str; 3] = [
 ];
 
 /// What a plan walks through that is no table: a parameter under a name, a page that was cut before.
-const NO_TABLES: [&str; 3] = ["CONSTANT", "told", "(subquery-1)"];
+const NO_TABLES: [&str; 3] = ["CONSTANT", "told", "entries"];
 
 /// A line of a plan.
 struct Step(String);
