@@ -73,7 +73,8 @@ struct Inner {
     clock: Clock,
 }
 
-/// What librdkafka says by itself. Why a connection failed is kept: whoever waits for an answer is told only that there was none.
+/// What librdkafka says by itself. Why a connection failed is kept until one does not: whoever waits for an answer is told only that there was
+/// none, and the same reason is not said twice.
 #[derive(Clone, Debug, Default)]
 struct Quiet(Arc<Mutex<Option<String>>>);
 
@@ -84,8 +85,13 @@ impl ClientContext for Quiet {
 
     fn error(&self, error: KafkaError, reason: &str) {
         told(&error, reason);
-        if matches!(error.rdkafka_error_code(), Some(RDKafkaErrorCode::SSL | RDKafkaErrorCode::BrokerTransportFailure)) {
-            *lock(&self.0) = Some(reason.to_owned());
+        match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::SSL) => *lock(&self.0) = Some(reason.to_owned()),
+            // That it was cut off follows from what was said before, and is said once.
+            Some(RDKafkaErrorCode::BrokerTransportFailure) => {
+                lock(&self.0).get_or_insert_with(|| reason.to_owned());
+            }
+            _ => {}
         }
     }
 }
@@ -167,8 +173,12 @@ impl Kafka {
         let answer = lend(|| client.fetch_metadata(Some(&self.name(parked::TOPIC)), limit)).map(drop);
         // It says why to whoever polls.
         while self.0.asker.poll(Duration::ZERO).is_some() {}
-        let why = lock(&client.context().0).take();
-        answer.map_err(|error| match (failed(error), why) {
+        let mut why = lock(&client.context().0);
+        let Err(error) = answer else {
+            *why = None;
+            return Ok(());
+        };
+        Err(match (failed(error), why.as_ref()) {
             (BusError::Unavailable(answer), Some(why)) => BusError::Unavailable(format!("{answer}: {why}")),
             (error, _) => error,
         })
