@@ -57,6 +57,7 @@ struct Inner {
     prefix: String,
     timeout: Duration,
     producer: ThreadedProducer<Deliveries>,
+    why: Why,
     admin: AdminClient<Quiet>,
     /// Asks for what is known of topics; reads for no group.
     asker: BaseConsumer<Quiet>,
@@ -73,10 +74,27 @@ struct Inner {
     clock: Clock,
 }
 
-/// What librdkafka says by itself. Why a connection failed is kept until one does not: whoever waits for an answer is told only that there was
-/// none, and the same reason is not said twice.
+/// Why the last connection failed, until one does not: whoever waits for an answer is told only that there was none. The producer hears it, whose
+/// thread listens all the time.
 #[derive(Clone, Debug, Default)]
-struct Quiet(Arc<Mutex<Option<String>>>);
+struct Why(Arc<Mutex<Option<String>>>);
+
+impl Why {
+    fn hear(&self, error: &KafkaError, reason: &str) {
+        match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::SSL) => *lock(&self.0) = Some(reason.to_owned()),
+            // That it was cut off follows from what was said before.
+            Some(RDKafkaErrorCode::BrokerTransportFailure) => {
+                lock(&self.0).get_or_insert_with(|| reason.to_owned());
+            }
+            _ => {}
+        }
+    }
+}
+
+/// What librdkafka says by itself.
+#[derive(Clone, Debug)]
+struct Quiet;
 
 impl ClientContext for Quiet {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
@@ -85,14 +103,6 @@ impl ClientContext for Quiet {
 
     fn error(&self, error: KafkaError, reason: &str) {
         told(&error, reason);
-        match error.rdkafka_error_code() {
-            Some(RDKafkaErrorCode::SSL) => *lock(&self.0) = Some(reason.to_owned()),
-            // That it was cut off follows from what was said before, and is said once.
-            Some(RDKafkaErrorCode::BrokerTransportFailure) => {
-                lock(&self.0).get_or_insert_with(|| reason.to_owned());
-            }
-            _ => {}
-        }
     }
 }
 
@@ -137,6 +147,7 @@ impl Kafka {
             let trusted = String::from_utf8(trusted).map_err(|error| EngineError::Refused { key: AUTHORITY, reason: error.to_string() })?;
             config.set("security.protocol", "ssl").set("ssl.ca.pem", trusted);
         }
+        let why = Why::default();
         let producer = config
             .clone()
             .set("enable.idempotence", "true")
@@ -145,15 +156,16 @@ impl Kafka {
             .set("message.max.bytes", (super::MAX_EVENT_BYTES + WIRE_BYTES).to_string())
             // An outbox waits for the answer: what comes together goes together, without a wait for more.
             .set("linger.ms", "1")
-            .create_with_context(Deliveries)
+            .create_with_context(Deliveries(why.clone()))
             .map_err(refused)?;
-        let admin = config.create_with_context(Quiet::default()).map_err(refused)?;
+        let admin = config.create_with_context(Quiet).map_err(refused)?;
         let asker = reader(&config, &settings.prefix).map_err(refused)?;
         Ok(Self(Arc::new(Inner {
             config,
             prefix: settings.prefix.clone(),
             timeout,
             producer,
+            why,
             admin,
             asker,
             readers: Mutex::default(),
@@ -171,9 +183,7 @@ impl Kafka {
         let limit = self.0.timeout.min(Duration::from_secs(1));
         let client = self.0.asker.client();
         let answer = lend(|| client.fetch_metadata(Some(&self.name(parked::TOPIC)), limit)).map(drop);
-        // It says why to whoever polls.
-        while self.0.asker.poll(Duration::ZERO).is_some() {}
-        let mut why = lock(&client.context().0);
+        let mut why = lock(&self.0.why.0);
         let Err(error) = answer else {
             *why = None;
             return Ok(());
@@ -223,7 +233,7 @@ fn reader(config: &ClientConfig, prefix: &str) -> Result<BaseConsumer<Quiet>, Ka
         .set("enable.auto.offset.store", "false")
         .set("enable.partition.eof", "true")
         .set("auto.offset.reset", "earliest")
-        .create_with_context(Quiet::default())
+        .create_with_context(Quiet)
 }
 
 /// Asks a broker on this thread, which the runtime does without meanwhile.

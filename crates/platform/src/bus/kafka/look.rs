@@ -276,7 +276,7 @@ impl Kafka {
             .clone()
             .set("group.id", self.name(group))
             .set("enable.auto.commit", "false")
-            .create_with_context(Quiet::default())
+            .create_with_context(Quiet)
             .map_err(failed)?;
         let client = Arc::new(client);
         group_entry.client = Some(client.clone());

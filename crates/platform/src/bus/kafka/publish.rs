@@ -26,7 +26,7 @@ use super::{
 const LOOK: Duration = Duration::from_millis(20);
 
 /// Tells who waits what became of each event.
-pub(super) struct Deliveries;
+pub(super) struct Deliveries(pub(super) super::Why);
 
 type Reply = oneshot::Sender<Result<(u32, u64), KafkaError>>;
 
@@ -37,6 +37,7 @@ impl ClientContext for Deliveries {
 
     fn error(&self, error: KafkaError, reason: &str) {
         super::told(&error, reason);
+        self.0.hear(&error, reason);
     }
 }
 
