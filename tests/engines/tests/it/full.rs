@@ -253,7 +253,7 @@ async fn a_postgresql_that_is_full_refuses_what_it_cannot_keep_and_goes_on_with_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_mariadb_that_is_full_is_not_waited_for_and_has_all_that_it_acknowledged_when_it_is_back() {
-    // It looks once a minute whether its binary log has room again, and ends when its tables have none.
+    // Whether it waits or ends is its own matter; who has made room starts it again.
     fills_and_goes_on(&ON_MARIADB, "mariadb", Lack::IsBorne, "MariaDB ", 320).await;
 }
 
