@@ -26,8 +26,16 @@ pub struct Buyer {
 pub struct Bought {
     pub order: String,
     pub status: String,
+    /// How it came to that, and why.
+    pub timeline: Json,
     pub payment: String,
     pub total: Json,
+}
+
+impl Bought {
+    pub fn must_be(&self, status: &str) {
+        assert_eq!(self.status, status, "order {}: {}", self.order, self.timeline);
+    }
 }
 
 /// Sets a price and stock.
@@ -76,7 +84,7 @@ impl Buyer {
             let status = told["status"].as_str().unwrap().to_owned();
             if matches!(status.as_str(), "FULFILLED_READY" | "CANCELLED") {
                 let payment = told["payment"]["id"].as_str().unwrap_or_default().to_owned();
-                return Bought { order, status, payment, total: told["total"].clone() };
+                return Bought { order, status, timeline: told["timeline"].clone(), payment, total: told["total"].clone() };
             }
             assert!(self.shop.now() < until, "order {order} is still {status}");
         }

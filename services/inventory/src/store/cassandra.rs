@@ -2,11 +2,13 @@
 //! that it does follows from the row that was written then.
 //!
 //! 1. **Read** the cells that it is about: the order's reservations, the stock of its SKUs. Decide.
-//! 2. **Open** an entry in the journal, under a number that is higher than that of whatever it has read.
+//! 2. **Open** an entry in the journal, under a number that is higher than that of whatever it has read; and where something new is made, what
+//!    leads to it by its name. Of an attempt that comes to nothing that leads to nothing.
 //! 3. **Lock** each cell, if it still has the version that was read.
 //! 4. **Decide**: the row of the operation is written with all that it does, its events and its answer, if no other attempt was decided.
 //!    Before it nothing has happened, from it on everything has.
-//! 5. **Apply**: each cell gets its new body and is left, indexes are written, and last the entry in the journal, which the relay tells from.
+//! 5. **Apply**: each cell gets its new body and is left, the ends of holds are noted, and last the entry in the journal, which the relay tells
+//!    from.
 //!
 //! Whoever finds a cell locked looks at the operation. It was decided: he applies it. It was given up, or overtaken: he leaves the cell as it
 //! was. Neither: he waits a little, and then sees to it that it cannot be decided any more. Readers look through a lock: a cell reads as the
@@ -306,6 +308,7 @@ impl Cassandra {
         cells: &BTreeMap<Key, Cell>,
     ) -> Result<bool, StoreError> {
         rows::open_entry(&self.space, lock.attempt, effects.span, lock.operation, effects.at).await?;
+        self.lead_to(effects).await?;
         let (began, mut locked) = (self.clock.now(), Vec::new());
         for after in &effects.cells {
             let version = cells.get(&after.key).map_or(0, |cell| cell.version);
@@ -328,6 +331,19 @@ impl Cassandra {
         Ok(true)
     }
 
+    /// What leads to something new by its name. It is there before the decision: from that moment on a repeat is told the name, and asks for it.
+    async fn lead_to(&self, effects: &Effects) -> Result<(), DbError> {
+        for after in &effects.cells {
+            if let (Key::Sku(sku), 1) = (&after.key, after.version) {
+                rows::index_sku(&self.space, sku).await?;
+            }
+        }
+        match &effects.reservation {
+            Some(reservation) if effects.made => rows::index_reservation(&self.space, reservation).await,
+            _ => Ok(()),
+        }
+    }
+
     /// Leaves what an attempt has locked that was not decided.
     async fn leave(&self, lock: Lock, effects: &Effects, locked: &[&Key]) -> Result<(), StoreError> {
         for key in locked {
@@ -341,17 +357,8 @@ impl Cassandra {
     async fn apply(&self, lock: Lock, effects: &Effects) -> Result<(), DbError> {
         for after in &effects.cells {
             rows::save(&self.space, lock, after).await?;
-            // Its first version: nobody can have seen it before.
-            if let Key::Sku(sku) = &after.key
-                && after.version == 1
-            {
-                rows::index_sku(&self.space, sku).await?;
-            }
         }
         if let Some(reservation) = &effects.reservation {
-            if effects.made {
-                rows::index_reservation(&self.space, reservation).await?;
-            }
             if reservation.held_until != effects.held_before {
                 if let Some(until) = reservation.held_until {
                     rows::add_due(&self.space, until, reservation, effects.fading.is_some()).await?;

@@ -338,6 +338,14 @@ async fn swept(stores: &[Store]) {
 /// Units held, claimed and shipped, of LAMP and of DESK.
 type Units = [[i64; 3]; 2];
 
+/// That whoever is told of an order's reservations finds each by its id: a repeat is told the id, and goes on with it.
+async fn check_found(store: &Store, of: OrderId, what: &str) {
+    for known in store.reservations_of(of, i64::MAX, 10).await.unwrap() {
+        let found = store.reservation(known.id).await.unwrap();
+        assert_eq!(found.map(|found| found.id), Some(known.id), "{what}");
+    }
+}
+
 /// What the reservations of these orders say of them, over what is known of others. A hold whose time is over holds nothing, ended or not.
 async fn reserved(store: &Store, now: Timestamp, mut units: Units, orders: impl IntoIterator<Item = u64>) -> Units {
     for number in orders {
@@ -418,10 +426,12 @@ async fn an_operation_that_is_broken_off_anywhere_is_done_whole_or_not_at_all_an
             let what = format!("{kind} broken off after {steps} steps");
             assert!(seen == lamps || (kind == "adjust" && seen == lamps + 1), "{what}: {seen} of {lamps}");
             check_whole(lives, reserved(lives, stage.world.clock().now(), units, [orders]).await, seen, &what).await;
+            check_found(lives, of, &what).await;
             if kind == "expire" {
                 while lives.sweep(Hold::Fenced).await.unwrap() == Progress::More {}
             } else {
                 lives.transact(&operation).await.unwrap();
+                check_found(lives, of, &what).await;
                 lives.transact(&operation).await.unwrap();
             }
             lamps += i64::from(kind == "adjust");
@@ -496,6 +506,11 @@ async fn whoever_dies_at_any_step_holds_up_nothing_that_is_told_behind_him() {
         // Each at a cell of its own: nobody comes by and ends what was begun.
         let begun = count(1_000 + steps, &format!("SKU-{steps}"));
         assert!(broken_off(dies.transact(&begun), usize::try_from(steps).unwrap()).await.is_none(), "done after {steps} steps");
+    }
+    let listed = lives.stock_after("", 100).await.unwrap();
+    for steps in 1..=18 {
+        let alone = lives.stock_of(&sku(&format!("SKU-{steps}"))).await.unwrap();
+        assert!(alone.keys().all(|place| listed.contains_key(place)), "what is there is not listed, after {steps} steps");
     }
     for number in 1..=OPERATIONS {
         lives.transact(&count(number, "LAMP")).await.unwrap();
