@@ -119,15 +119,16 @@ impl Host {
         let traces = traces(&settings, &servers, clock)?;
         let world = World::real(settings, data, traces)?;
         plan.parts.elsewhere.iter().for_each(|service| world.add_elsewhere(service.clone()));
-        for manifest in &plan.parts.services {
-            world.start(manifest, 0).await?;
-        }
         let token = if plan.parts.are_all() {
             folder::secret(data, "admin.token", world.chance())?
         } else {
             // One admin listener asks the others, so they all take the same.
             world.secret_for("admin")?
         };
+        admin::join(&world, &token).await;
+        for manifest in &plan.parts.services {
+            world.start(manifest, 0).await?;
+        }
         let stop = CancellationToken::new();
         let mut addresses = Addresses {
             gateway: gateway.as_ref().map(|(_, address)| url(*address)),

@@ -11,7 +11,7 @@ mod inbox;
 mod outbox;
 
 use apache_avro::AvroSchema;
-pub use inbox::{Consumer, Received, direct, pass_over, taking};
+pub use inbox::{Consumer, Received, direct, direct_or_noted, pass_over, taking};
 pub use outbox::{Outbox, Relay, RelayError, Sealed};
 use serde::{Serialize, de::DeserializeOwned};
 

@@ -233,14 +233,14 @@ impl Faults {
         before - set.len()
     }
 
-    /// What is set at the moment, by point.
+    /// What is set at the moment, by point, and when each lifts itself.
     #[must_use]
-    pub fn list(&self) -> Vec<(String, Fault)> {
+    pub fn list(&self) -> Vec<(String, Fault, Option<Timestamp>)> {
         let now = self.0.clock.now();
         self.lock()
             .iter()
             .filter(|set| set.until.is_none_or(|until| until > now))
-            .map(|set| (set.point.clone(), set.fault.clone()))
+            .map(|set| (set.point.clone(), set.fault.clone(), set.until))
             .collect()
     }
 

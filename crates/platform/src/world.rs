@@ -90,6 +90,8 @@ struct Inner {
     stores: Stores,
     services: Mutex<BTreeMap<&'static str, Standing>>,
     elsewhere: Mutex<BTreeMap<&'static str, Elsewhere>>,
+    /// The rungs that were asked for, by scenario.
+    rungs: Mutex<BTreeMap<String, String>>,
 }
 
 /// A service of the same system that other processes have.
@@ -236,6 +238,7 @@ impl World {
             metrics: Metrics::new(),
             services: Mutex::default(),
             elsewhere: Mutex::default(),
+            rungs: Mutex::default(),
             clock,
             chance,
             faults,
@@ -379,7 +382,7 @@ impl World {
         names
     }
 
-    /// Puts every service that has a place on this ladder on a rung.
+    /// Puts every service that has a place on this ladder on a rung, and whoever of them is started later.
     pub fn set_rung(&self, scenario: &str, rung: &str) -> Result<(), String> {
         let switches: Vec<Switch> = self
             .services()
@@ -390,7 +393,24 @@ impl World {
         if switches.is_empty() {
             return Err(format!("no running service has a ladder `{scenario}`"));
         }
-        switches.iter().try_for_each(|switch| (switch.set)(rung))
+        switches.iter().try_for_each(|switch| (switch.set)(rung))?;
+        self.keep_rung(scenario, rung);
+        Ok(())
+    }
+
+    /// Keeps on which rung of a ladder the system stands, for services that are started later, here or by whoever asks ([`World::rungs`]).
+    pub fn keep_rung(&self, scenario: &str, rung: &str) {
+        self.kept_rungs().insert(scenario.to_owned(), rung.to_owned());
+    }
+
+    /// The rungs that were asked for, by scenario.
+    #[must_use]
+    pub fn rungs(&self) -> BTreeMap<String, String> {
+        self.kept_rungs().clone()
+    }
+
+    fn kept_rungs(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, String>> {
+        self.0.rungs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn services(&self) -> std::sync::MutexGuard<'_, BTreeMap<&'static str, Standing>> {

@@ -14,7 +14,7 @@ use platform::{
     world::{AuthMode, PlatformSettings},
 };
 use tokio::sync::Notify;
-use types::{EventId, OrderId, ReservationId, Sku};
+use types::{OrderId, ReservationId, Sku};
 
 use crate::{
     config::{Config, Hold, HoldClock, ReserveBy},
@@ -163,42 +163,47 @@ impl App {
 
     /// An order has gone on: what is held or claimed for it goes back, or leaves the house.
     pub async fn order_cancelled(&self, order: OrderId, note: Once) -> Result<(), InventoryError> {
-        self.heard("cancel", Some(order), note, steps::cancel).await
+        self.heard("cancel", order, note, steps::cancel).await
     }
 
     /// An order has left the house, and with it what was claimed for it.
     pub async fn order_shipped(&self, order: OrderId, note: Once) -> Result<(), InventoryError> {
-        self.heard("ship", Some(order), note, steps::ship).await
+        self.heard("ship", order, note, steps::ship).await
     }
 
     /// An order has been paid. The saga claims; only where a hold is a time to live is this the claim.
     pub async fn order_paid(&self, order: OrderId, note: Once) -> Result<(), InventoryError> {
-        match self.config.get().hold {
-            Hold::Ttl => self.heard("claim", Some(order), note, steps::claim_by_upsert).await,
-            Hold::Fenced => self.only_note(note).await,
+        if self.claims_what_is_paid() {
+            self.heard("claim", order, note, steps::claim_by_upsert).await
+        } else {
+            self.only_note(vec![note]).await
         }
     }
 
-    /// Something was heard that changes nothing here; that it was heard is kept.
-    pub async fn only_note(&self, note: Once) -> Result<(), InventoryError> {
-        self.heard("note", None, note, |_| Ok(Changes::default())).await
+    #[must_use]
+    pub fn claims_what_is_paid(&self) -> bool {
+        self.config.get().hold == Hold::Ttl
+    }
+
+    /// Things were heard that change nothing here; that they were heard is kept.
+    pub async fn only_note(&self, notes: Vec<Once>) -> Result<(), InventoryError> {
+        let config = self.config.get();
+        let notes: Vec<Operation> = notes.into_iter().map(|note| self.operation(note, &config, |_| Ok(Changes::default()))).collect();
+        let noted = self.store.note(&notes).await;
+        let became = if noted.is_ok() { "done" } else { "failed" };
+        self.asked.with(&[("operation", "note"), ("outcome", became)]).inc_by(notes.len() as u64);
+        Ok(noted?)
     }
 
     async fn heard(
         &self,
         name: &'static str,
-        order: Option<OrderId>,
+        order: OrderId,
         note: Once,
         decide: fn(&State) -> Result<Changes, Refusal>,
     ) -> Result<(), InventoryError> {
-        let operation = Operation { reservation: order.map(Find::Order), ..self.operation(note, &self.config.get(), decide) };
+        let operation = Operation { reservation: Some(Find::Order(order)), ..self.operation(note, &self.config.get(), decide) };
         self.run(name, operation).await.map(drop)
-    }
-
-    /// How the store names the note that an event was taken.
-    #[must_use]
-    pub fn note(topic: &'static str, id: EventId, key: &str) -> Once {
-        Once::Event { topic, id, key: key.to_owned() }
     }
 
     fn operation(

@@ -18,7 +18,7 @@ use std::{collections::BTreeMap, sync::Arc};
 #[cfg(feature = "engines")]
 pub use self::cassandra::Cassandra;
 #[cfg(feature = "engines")]
-use futures::FutureExt;
+use futures::{FutureExt, TryStreamExt, stream};
 use platform::{
     db::DbError,
     http::Answer,
@@ -33,6 +33,10 @@ use crate::{
     config::{Config, Hold},
     domain::{Changes, Place, Refusal, Reservation, Shelf, State},
 };
+
+/// How many notes are written side by side where each is a row of its own.
+#[cfg(feature = "engines")]
+const NOTED_AT_ONCE: usize = 8;
 
 /// Which reservation a decision is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,6 +141,19 @@ impl Store {
             Self::Embedded(store) => store.transact(operation).await,
             #[cfg(feature = "engines")]
             Self::Cassandra(store) => store.transact(operation).boxed().await,
+        }
+    }
+
+    /// Keeps that operations were asked for that change nothing, each once: together, where the store has transactions.
+    pub async fn note(&self, operations: &[Operation]) -> Result<(), StoreError> {
+        match self {
+            Self::Embedded(store) => store.note(operations).await,
+            #[cfg(feature = "engines")]
+            Self::Cassandra(store) => {
+                // Each is decided by a row of its own.
+                let all = stream::iter(operations.iter().map(Ok));
+                all.try_for_each_concurrent(NOTED_AT_ONCE, |note| async move { store.transact(note).boxed().await.map(drop) }).await
+            }
         }
     }
 

@@ -23,7 +23,7 @@ use platform::{
     fault::{Fault, Rule},
     settings::environment,
 };
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 
 use crate::{
     buyer::{Buyer, offer, sell},
@@ -93,9 +93,24 @@ async fn a_fault_that_is_set_at_one_admin_listener_is_set_in_every_process() {
     }
     shop.clear_faults(None).await.unwrap();
     // Half of the facts are none: who cannot be asked is named.
+    shop.set_fault("call.catalog", &Fault::always(Rule::Delay).of_millis(1)).await.unwrap();
+    shop.set_rung("psp-timeout", "R0").await.unwrap();
     fleet.kill("payment");
     let error = shop.facts("orders").await.unwrap_err().to_string();
     assert!(error.contains("The admin listener of payment"), "{error}");
+    // Who does not hear of a fault is told too, and comes back into the same system.
+    let brief = Fault { for_seconds: Some(600.0), ..Fault::always(Rule::Fail) };
+    let error = shop.set_fault("blob.put", &brief).await.unwrap_err().to_string();
+    assert!(error.contains("The admin listener of payment"), "{error}");
+    fleet.restart("payment").await;
+    let admin = fleet.admin("payment");
+    let alone = async |path: &str| admin.admin(Request::get(path).header("crashcart-alone", "1")).await.unwrap().json();
+    let told = alone("/lab/faults").await;
+    let points: Vec<_> = told["items"].as_array().unwrap().iter().map(|at| at["point"].as_str().unwrap()).collect();
+    assert_eq!(points, ["call.catalog", "blob.put"], "{told}");
+    let left = told["items"][1]["for"].as_f64().unwrap();
+    assert!(left > 0.0 && left < 600.0, "{told}");
+    assert_eq!(alone("/lab/rungs").await, json!({"psp-timeout": "R0"}));
 }
 
 /// Waits until every service has what it needs: on a machine that is busy, a task of one may be without an answer for a moment.

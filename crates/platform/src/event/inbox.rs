@@ -1,6 +1,6 @@
 //! The consuming side: typed handlers over the bus.
 
-use std::{marker::PhantomData, sync::Arc};
+use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use types::{EventId, Timestamp, id::Uuid};
@@ -77,7 +77,7 @@ pub fn taking<E: Event>(
         db,
         clock: env.clock,
         contexts: env.contexts.clone(),
-        codec: Codec::<E>::register(&env.registry, &format!("{}-value", E::TOPIC))?,
+        codec: codec(env)?,
         note: format!("INSERT INTO {service}_inbox (consumer, event_id, \"key\", at) VALUES (?, ?, ?, ?)").into(),
         effect: Arc::new(effect),
     };
@@ -90,8 +90,23 @@ pub fn direct<E: Event>(
     env: &Env,
     effect: impl Fn(Received<E>) -> BoxFuture<'static, Result<(), HandlerError>> + Send + Sync + 'static,
 ) -> Result<Consumer, SchemaError> {
-    let codec = Codec::<E>::register(&env.registry, &format!("{}-value", E::TOPIC))?;
-    Ok(Consumer::new(E::TOPIC, Arc::new(Direct { codec, contexts: env.contexts.clone(), effect, event: PhantomData })))
+    Ok(Consumer::new(E::TOPIC, Arc::new(Direct { codec: codec(env)?, contexts: env.contexts.clone(), effect, unmoved: None })))
+}
+
+/// The same, of an event that often changes nothing here: those of which `changes_nothing` says so, one behind the other, are handed to `note`
+/// together. Their notes then share a transaction.
+pub fn direct_or_noted<E: Event>(
+    env: &Env,
+    changes_nothing: impl Fn(&E) -> bool + Send + Sync + 'static,
+    note: impl Fn(Vec<Received<E>>) -> BoxFuture<'static, Result<(), HandlerError>> + Send + Sync + 'static,
+    effect: impl Fn(Received<E>) -> BoxFuture<'static, Result<(), HandlerError>> + Send + Sync + 'static,
+) -> Result<Consumer, SchemaError> {
+    let unmoved = Unmoved { is: Box::new(changes_nothing), note: Box::new(note) };
+    Ok(Consumer::new(E::TOPIC, Arc::new(Direct { codec: codec(env)?, contexts: env.contexts.clone(), effect, unmoved: Some(unmoved) })))
+}
+
+fn codec<E: Event>(env: &Env) -> Result<Codec<E>, SchemaError> {
+    Codec::register(&env.registry, &format!("{}-value", E::TOPIC))
 }
 
 /// Notes that an event which is being taken has no effect, since it tells of an older version than what is known.
@@ -204,11 +219,44 @@ where
     }
 }
 
+/// Which events change nothing, and how it is kept that they were heard.
+struct Unmoved<E> {
+    is: Box<dyn Fn(&E) -> bool + Send + Sync>,
+    note: Box<dyn Fn(Vec<Received<E>>) -> BoxFuture<'static, Result<(), HandlerError>> + Send + Sync>,
+}
+
 struct Direct<E: Event, F> {
     codec: Codec<E>,
     contexts: Contexts,
     effect: F,
-    event: PhantomData<fn() -> E>,
+    unmoved: Option<Unmoved<E>>,
+}
+
+impl<E, F> Direct<E, F>
+where
+    E: Event,
+    F: Fn(Received<E>) -> BoxFuture<'static, Result<(), HandlerError>> + Send + Sync + 'static,
+{
+    async fn take(&self, event: Received<E>) -> Result<(), HandlerError> {
+        let mut span = span(self.contexts.traces(), &event);
+        let done = event.context.clone().scope((self.effect)(event)).await;
+        end(&mut span, &done);
+        done
+    }
+
+    /// Notes what has gathered, and says what became of each.
+    async fn note(&self, unmoved: &Unmoved<E>, gathered: &mut Vec<Received<E>>) -> Vec<Result<(), HandlerError>> {
+        let events = std::mem::take(gathered);
+        let mut spans: Vec<Span> = events.iter().map(|event| span(self.contexts.traces(), event)).collect();
+        let count = events.len();
+        let done = if events.is_empty() { Ok(()) } else { (unmoved.note)(events).await };
+        spans.iter_mut().for_each(|span| end(span, &done));
+        match done {
+            Ok(()) => (0..count).map(|_| Ok(())).collect(),
+            // The others come again with it.
+            Err(error) => vec![Err(error)],
+        }
+    }
 }
 
 impl<E, F> Handler for Direct<E, F>
@@ -218,22 +266,33 @@ where
 {
     fn handle<'a>(&'a self, batch: &'a [Delivery]) -> BoxFuture<'a, Vec<Result<(), HandlerError>>> {
         Box::pin(async move {
-            let mut results = Vec::with_capacity(batch.len());
+            let (mut results, mut gathered) = (Vec::with_capacity(batch.len()), Vec::new());
             for delivery in batch {
-                let result = match read(&self.codec, &self.contexts, delivery).await {
-                    Ok(event) => {
-                        let mut span = span(self.contexts.traces(), &event);
-                        let done = event.context.clone().scope((self.effect)(event)).await;
-                        end(&mut span, &done);
-                        done
+                let read = read(&self.codec, &self.contexts, delivery).await;
+                if let Some(unmoved) = &self.unmoved {
+                    match &read {
+                        Ok(event) if (unmoved.is)(&event.event) => {
+                            gathered.extend(read);
+                            continue;
+                        }
+                        _ => results.extend(self.note(unmoved, &mut gathered).await),
                     }
+                }
+                if results.last().is_some_and(Result::is_err) {
+                    return results;
+                }
+                let result = match read {
+                    Ok(event) => self.take(event).await,
                     Err(error) => Err(error),
                 };
                 let failed = result.is_err();
                 results.push(result);
                 if failed {
-                    break;
+                    return results;
                 }
+            }
+            if let Some(unmoved) = &self.unmoved {
+                results.extend(self.note(unmoved, &mut gathered).await);
             }
             results
         })

@@ -4,6 +4,7 @@
 mod across;
 mod events;
 mod facts;
+mod joining;
 
 use axum::{
     Json, Router,
@@ -14,8 +15,10 @@ use axum::{
     routing::{get, put},
 };
 use http::header;
+pub use joining::join;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use types::Timestamp;
 use utoipa::ToSchema;
 
 use super::World;
@@ -41,6 +44,7 @@ pub fn open_router(world: &World) -> Router {
         .route("/lab/events/{id}", get(events::one))
         .route("/lab/faults", get(faults).delete(clear_all))
         .route("/lab/faults/{point}", put(set_fault).get(faults_at).delete(clear_fault))
+        .route("/lab/rungs", get(rungs))
         .route("/lab/rungs/{scenario}", put(set_rung))
         .route("/lab/parked", get(parked))
         .route("/lab/parked/{group}/{topic}/{key}/{what}", axum::routing::post(unpark))
@@ -102,10 +106,13 @@ pub struct FaultAt {
     pub point: String,
     #[serde(flatten)]
     pub fault: Fault,
+    /// When it lifts itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
 }
 
 fn listed(world: &World, point: Option<&str>) -> Vec<FaultAt> {
-    let all = world.faults().list().into_iter().map(|(point, fault)| FaultAt { point, fault });
+    let all = world.faults().list().into_iter().map(|(point, fault, until)| FaultAt { point, fault, until });
     all.filter(|at| point.is_none_or(|point| at.point == point)).collect()
 }
 
@@ -140,11 +147,23 @@ async fn clear_all(State(world): State<World>) -> Response {
 #[serde(deny_unknown_fields)]
 struct Rung {
     rung: String,
+    /// It is set elsewhere: here it is kept for who is started later.
+    #[serde(default, rename = "isSet")]
+    is_set: bool,
 }
 
 async fn set_rung(State(world): State<World>, Path(scenario): Path<String>, JsonBody(rung): JsonBody<Rung>) -> Result<Response, Problem> {
-    world.set_rung(&scenario, &rung.rung).map_err(|reason| Problem::invalid("#/rung", reason))?;
+    if rung.is_set {
+        world.keep_rung(&scenario, &rung.rung);
+    } else {
+        world.set_rung(&scenario, &rung.rung).map_err(|reason| Problem::invalid("#/rung", reason))?;
+    }
     Ok(Json(json!({"scenario": scenario, "rung": rung.rung})).into_response())
+}
+
+/// The rungs that were asked for since this process is there, by scenario. Where none was, the settings say it.
+async fn rungs(State(world): State<World>) -> Response {
+    Json(world.rungs()).into_response()
 }
 
 /// The keys that are parked behind a poison event, for every consumer.

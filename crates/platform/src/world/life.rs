@@ -13,7 +13,7 @@ use crate::{
     event::Relay,
     http::layer::{self, Frame},
     ids::Ids,
-    service::{Background, BuildError, Env, Manifest},
+    service::{Background, BuildError, Env, Manifest, Switch},
     tasks::Tasks,
     telemetry::{context::Contexts, metrics::HttpMetrics},
 };
@@ -78,6 +78,7 @@ impl World {
             outbox_bell: outbox_bell.clone(),
         };
         let service = (manifest.build)(env).await?;
+        self.take_up_rungs(name, &service.rungs);
         inner.registry.confirm().await?;
         let (router, openapi) = service.router.split_for_parts();
         let openapi = Arc::new(endpoints::describe(openapi, manifest));
@@ -131,6 +132,16 @@ impl World {
             standing.instances.insert(instance, Instance { tasks, router, rungs: service.rungs, consumers: running });
         }
         Ok(())
+    }
+
+    /// Before it does anything: who is started again stands where it stood.
+    fn take_up_rungs(&self, name: &str, switches: &[Switch]) {
+        let rungs = self.rungs();
+        for (switch, rung) in switches.iter().filter_map(|switch| Some((switch, rungs.get(switch.scenario)?))) {
+            if let Err(reason) = (switch.set)(rung) {
+                tracing::warn!(service = name, scenario = switch.scenario, rung, reason, "a rung that others stand on is not known here");
+            }
+        }
     }
 
     async fn look_for_objects(&self) -> Result<(), BuildError> {

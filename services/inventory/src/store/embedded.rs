@@ -117,6 +117,21 @@ impl Embedded {
         }
     }
 
+    /// Operations that change nothing, in one transaction.
+    pub async fn note(&self, operations: &[Operation]) -> Result<(), StoreError> {
+        let (this, operations) = (self.clone(), operations.to_vec());
+        let noted = self.db.write(async move |tx: &mut Tx<'_>| {
+            for operation in &operations {
+                this.decide_and_save(tx, operation, this.clock.now(), &mut 0).await?;
+            }
+            Ok(())
+        });
+        match noted.await {
+            Ok(()) | Err(Undone::Answered(_)) => Ok(()),
+            Err(Undone::Refused(refusal)) => Err(refusal),
+        }
+    }
+
     async fn attempt(&self, tx: &mut Tx<'_>, operation: &Operation) -> Result<Outcome, Undone<StoreError>> {
         let now = self.clock.now();
         // What is free hangs on every hold of it. Who is about one reservation looks at that one alone, and a note of an event at none.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use inventory_api::ReservationStatus;
 use order_api::{OrderStatus, events::OrderStatusChanged};
 use payment_api::events::PaymentAuthorized;
+use platform::fault::{Fault, Rule};
 use types::{Currency, Money, OrderId, PaymentId, id::Uuid};
 
 use crate::{Inventory, US, order};
@@ -96,6 +97,43 @@ async fn other_steps_of_an_order_and_orders_without_a_reservation_change_nothing
     inventory.tell(&changed(&inventory, order(2), OrderStatus::Cancelled), 9).await;
     assert_eq!(inventory.everything().await, before);
     assert_eq!(inventory.facts("inbox").await.len(), 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_changes_nothing_is_noted_together_and_what_comes_between_has_its_effect() {
+    let inventory = Inventory::with(&[("LAMP", US, 10)]).await;
+    let held = inventory.hold(order(1), "LAMP", 3).await;
+    let told = |number: u128| {
+        let status = if number == 20 { OrderStatus::Cancelled } else { OrderStatus::Paid };
+        (changed(&inventory, order(1), status), number)
+    };
+    let all: Vec<_> = (1..=40).map(told).collect();
+    let db = inventory.world.db("inventory").unwrap();
+    let transactions = || db.counters().transactions.load(std::sync::atomic::Ordering::Relaxed);
+    let before = transactions();
+    inventory.tell_all(all.iter().map(|(event, id)| (event, *id))).await;
+    let taken = transactions() - before;
+    assert!(taken < 12, "{taken} transactions for 39 notes and a cancellation");
+    assert_eq!(inventory.facts("inbox").await.len(), 40);
+    assert_eq!(inventory.reservation(&held).await.status, ReservationStatus::Released);
+    inventory.tell_all(all.iter().map(|(event, id)| (event, *id))).await;
+    assert_eq!(inventory.facts("inbox").await.len(), 40, "each is noted once");
+    inventory.check_books().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn notes_that_cannot_be_kept_are_kept_when_the_store_is_there_again() {
+    let inventory = Inventory::with(&[("LAMP", US, 10)]).await;
+    let held = inventory.hold(order(1), "LAMP", 3).await;
+    inventory.world.faults().set("store.commit", Fault::always(Rule::Fail).of_service("inventory")).unwrap();
+    let statuses = [OrderStatus::Reserved, OrderStatus::Paid, OrderStatus::Cancelled, OrderStatus::Paid];
+    let all: Vec<_> = statuses.map(|status| changed(&inventory, order(1), status)).into_iter().collect();
+    inventory.tell_all(all.iter().zip(1..)).await;
+    assert_eq!(inventory.facts("inbox").await.len(), 0);
+    inventory.world.faults().clear(None);
+    inventory.pass(Duration::from_secs(60)).await;
+    assert_eq!(inventory.facts("inbox").await.len(), 4);
+    assert_eq!(inventory.reservation(&held).await.status, ReservationStatus::Released);
 }
 
 #[tokio::test(start_paused = true)]

@@ -97,10 +97,17 @@ impl Inventory {
 
     /// Puts an event on the bus as its service would, and lets it arrive. The same id is the same event.
     pub async fn tell<E: Event>(&self, event: &E, id: u128) {
+        self.tell_all([(event, id)]).await;
+    }
+
+    /// The same of several, which arrive together.
+    pub async fn tell_all<'e, E: Event>(&self, events: impl IntoIterator<Item = (&'e E, u128)>) {
         let codec = platform::schema::Codec::<E>::register(self.world.registry(), &format!("{}-value", E::TOPIC)).unwrap();
-        let headers = vec![("ce_id".to_owned(), Uuid::from_u128(id).to_string())];
-        let event = Outgoing { topic: E::TOPIC.into(), key: event.key(), value: codec.encode(event).unwrap(), headers };
-        self.world.bus().publish(vec![event]).await.unwrap();
+        let outgoing = |(event, id): (&E, u128)| {
+            let headers = vec![("ce_id".to_owned(), Uuid::from_u128(id).to_string())];
+            Outgoing { topic: E::TOPIC.into(), key: event.key(), value: codec.encode(event).unwrap(), headers }
+        };
+        self.world.bus().publish(events.into_iter().map(outgoing).collect()).await.unwrap();
         self.pass(Duration::from_secs(1)).await;
     }
 

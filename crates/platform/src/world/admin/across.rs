@@ -44,17 +44,37 @@ struct Across {
     world: World,
     /// This process.
     here: Router,
+    peers: Peers,
+}
+
+/// The way to the admin listeners of other processes.
+#[derive(Clone)]
+pub(super) struct Peers {
     http: reqwest::Client,
     token: Secret,
+}
+
+impl Peers {
+    pub fn new(token: &Secret, patience: Duration) -> Result<Self, reqwest::Error> {
+        let http = reqwest::Client::builder().connect_timeout(CONNECT).timeout(patience).build()?;
+        Ok(Self { http, token: token.clone() })
+    }
+
+    /// Asks a process for itself alone.
+    pub async fn ask(&self, admin: &str, method: &Method, path: &str, body: &Bytes) -> Result<Said, reqwest::Error> {
+        let request = self.http.request(method.clone(), format!("{}{path}", admin.trim_end_matches('/')));
+        let request = request.bearer_auth(self.token.expose()).header(ALONE, "1").header(header::CONTENT_TYPE, "application/json");
+        let response = request.body(body.clone()).send().await?;
+        Ok((response.status(), response.bytes().await?))
+    }
 }
 
 /// What a process said.
 type Said = (StatusCode, Bytes);
 
 pub(super) fn router(world: &World, here: Router, token: &Secret) -> Router {
-    let http = reqwest::Client::builder().connect_timeout(CONNECT).timeout(PATIENCE).build();
-    match http {
-        Ok(http) => Router::new().fallback(ask).with_state(Across { world: world.clone(), here, http, token: token.clone() }),
+    match Peers::new(token, PATIENCE) {
+        Ok(peers) => Router::new().fallback(ask).with_state(Across { world: world.clone(), here, peers }),
         Err(error) => {
             tracing::error!(error = &error as &dyn std::error::Error, "the admin listener speaks for this process alone");
             here
@@ -79,8 +99,12 @@ async fn ask(State(across): State<Across>, request: Request) -> Response {
         (&Method::GET, ["lab", "audit", _]) => across.facts(&elsewhere, request.uri()).await,
         (&Method::GET, ["lab", "parked"]) => across.parked(&elsewhere).await,
         (&Method::POST, ["lab", "parked", ..]) => across.to_whom_it_concerns(&elsewhere, request).await,
-        (&Method::PUT | &Method::DELETE, _) => across.to_all(&elsewhere, request).await,
-        // The log and the faults are the same for all.
+        (&Method::PUT, ["lab", "rungs", _]) => across.set_rung(&elsewhere, request).await,
+        (&Method::PUT | &Method::DELETE, _) => match whole(request).await {
+            Ok((method, path, body)) => across.to_all(&elsewhere, &method, &path, &body).await,
+            Err(problem) => Err(problem),
+        },
+        // The log, the faults and the rungs are the same for all.
         _ => return across.here(request).await,
     };
     answer.unwrap_or_else(IntoResponse::into_response)
@@ -108,18 +132,11 @@ impl Across {
         Ok((status, body))
     }
 
-    async fn ask_there(&self, admin: &str, method: &Method, path: &str, body: &Bytes) -> Result<Said, reqwest::Error> {
-        let request = self.http.request(method.clone(), format!("{}{path}", admin.trim_end_matches('/')));
-        let request = request.bearer_auth(self.token.expose()).header(ALONE, "1").header(header::CONTENT_TYPE, "application/json");
-        let response = request.body(body.clone()).send().await?;
-        Ok((response.status(), response.bytes().await?))
-    }
-
     /// What one of a service's processes says: the first that answers.
     async fn ask_one(&self, service: &Elsewhere, method: &Method, path: &str, body: &Bytes) -> Result<Said, Problem> {
         let mut why = unknown(service);
         for admin in &service.admins {
-            match self.ask_there(admin, method, path, body).await {
+            match self.peers.ask(admin, method, path, body).await {
                 Ok((StatusCode::UNAUTHORIZED, _)) => why = another_token(service, admin),
                 Ok(said) => return Ok(said),
                 Err(error) => why = silent(service, admin, &error),
@@ -237,24 +254,40 @@ impl Across {
     }
 
     /// The answer of the first process that took it, once all have heard it; a refusal only when nobody took it. Whoever cannot be reached is
-    /// told: half of a system with a fault is another experiment.
-    async fn to_all(&self, elsewhere: &[Elsewhere], request: Request) -> Result<Response, Problem> {
-        let (method, path, body) = whole(request).await?;
-        let mut said = vec![self.ask_here(&method, &path, &body).await?];
-        let mut told = BTreeSet::new();
+    /// told, when the others have heard it: half of a system with a fault is another experiment. Who comes back asks what is set ([`super::join`]).
+    async fn to_all(&self, elsewhere: &[Elsewhere], method: &Method, path: &str, body: &Bytes) -> Result<Response, Problem> {
+        let mut said = vec![self.ask_here(method, path, body).await?];
+        let (mut told, mut missed) = (BTreeSet::new(), None);
         for service in elsewhere {
             if service.admins.is_empty() {
-                return Err(unknown(service));
+                missed.get_or_insert(unknown(service));
             }
             for admin in service.admins.iter().filter(|admin| told.insert((*admin).clone())) {
-                match self.ask_there(admin, &method, &path, &body).await {
-                    Ok((StatusCode::UNAUTHORIZED, _)) => return Err(another_token(service, admin)),
-                    answer => said.push(answer.map_err(|error| silent(service, admin, &error))?),
+                match self.peers.ask(admin, method, path, body).await {
+                    Ok((StatusCode::UNAUTHORIZED, _)) => drop(missed.get_or_insert(another_token(service, admin))),
+                    Ok(answer) => said.push(answer),
+                    Err(error) => drop(missed.get_or_insert(silent(service, admin, &error))),
                 }
             }
         }
         let first = said.iter().find(|(status, _)| status.is_success()).or(said.first()).cloned();
-        Ok(first.map_or_else(|| StatusCode::NOT_FOUND.into_response(), IntoResponse::into_response))
+        match missed {
+            Some(problem) => Err(problem),
+            None => Ok(first.map_or_else(|| StatusCode::NOT_FOUND.into_response(), IntoResponse::into_response)),
+        }
+    }
+
+    /// Once a service has taken the rung, every process keeps it: who has no place on this ladder may be asked by one that has, when it comes back.
+    async fn set_rung(&self, elsewhere: &[Elsewhere], request: Request) -> Result<Response, Problem> {
+        let (method, path, body) = whole(request).await?;
+        let taken = self.to_all(elsewhere, &method, &path, &body).await?;
+        if taken.status().is_success() {
+            let mut rung: serde_json::Map<String, Value> = read(&body)?;
+            rung.insert("isSet".to_owned(), true.into());
+            let kept = Bytes::from(Value::Object(rung).to_string());
+            self.to_all(elsewhere, &method, &path, &kept).await?;
+        }
+        Ok(taken)
     }
 }
 
