@@ -238,15 +238,35 @@ impl Db {
         T: Send + 'static,
         E: From<DbError> + Send + 'static,
     {
-        if self.faults.pass("store.commit", Passing { service: self.service, ..Passing::default() }).await == Effect::Fail {
-            return Err(DbError::Unavailable("it is busy".into()).into());
-        }
-        self.counters.transactions.fetch_add(1, Ordering::Relaxed);
+        self.let_commit().await?;
         match &self.engine {
             Engine::Sqlite(engine) => engine.write(&self.counters, work).await,
             #[cfg(feature = "engines")]
             Engine::Server(engine) => engine.write(&self.counters, work).await,
         }
+    }
+
+    /// One statement by itself, which may be run twice and is on its own whatever stands beside it: on a server one way there and back, where
+    /// [`Db::write`] needs three.
+    pub async fn execute(&self, statement: &Arc<str>, values: Vec<Value>) -> Result<(), DbError> {
+        self.let_commit().await?;
+        match &self.engine {
+            Engine::Sqlite(engine) => {
+                let statement = statement.clone();
+                let work = async move |tx: &mut Tx<'_>| tx.execute(&statement, values.clone()).await.map(drop);
+                engine.write(&self.counters, work).await
+            }
+            #[cfg(feature = "engines")]
+            Engine::Server(engine) => engine.execute(&self.counters, statement, &values).await,
+        }
+    }
+
+    async fn let_commit(&self) -> Result<(), DbError> {
+        if self.faults.pass("store.commit", Passing { service: self.service, ..Passing::default() }).await == Effect::Fail {
+            return Err(DbError::Unavailable("it is busy".into()));
+        }
+        self.counters.transactions.fetch_add(1, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Runs `work` over one snapshot. It cannot change anything.

@@ -1,6 +1,8 @@
 //! The three tests that every saga must pass, on a saga of three steps whose world is a list of what was done: it fails at every step and
 //! unwinds; it unwinds twice and that is once; every step is taken twice and that is once.
 
+mod played;
+
 use std::{
     collections::BTreeSet,
     sync::{Arc, Mutex},

@@ -389,6 +389,25 @@ impl Engine {
         self.within(self.patience, fetch).await
     }
 
+    /// One statement, which has its transaction without our beginning one: as good as alone it is by being one statement.
+    pub(super) async fn execute(&self, counters: &Counters, statement: &str, values: &[Value]) -> Result<(), DbError> {
+        let_others().await;
+        let _permit = self.permit().await?;
+        counters.count(statement);
+        let change = async {
+            let (connection, _) = self.ask(self.texts.of(&*self.server, statement, values), values).await?;
+            self.give_back(connection);
+            Ok(())
+        };
+        let kept = self.within(self.patience, change).await;
+        if kept.is_ok() {
+            counters.commits.fetch_add(1, Ordering::Relaxed);
+            self.ails(None);
+        }
+        let_others().await;
+        kept
+    }
+
     /// Asks a connection that answers, and gives it with its rows. One that has died while it was idle is passed over.
     async fn ask(&self, question: Arc<str>, values: &[Value]) -> Result<(Connection, Vec<ServerRow>), DbError> {
         while let Some(mut connection) = self.pop() {

@@ -256,13 +256,11 @@ impl Relay {
         let more = pending.len() as i64 == BATCH;
         let each = matches!(self.sent, Sent::Each(_)).then(|| pending.iter().map(|row| row.seq).collect::<serde_json::Value>());
         self.bus.publish(pending.into_iter().map(|row| row.event.outgoing(self.service)).collect()).await?;
-        let (sent, now) = (self.sent.clone(), self.clock.now());
-        self.db
-            .write(async move |tx: &mut Tx<'_>| match &sent {
-                Sent::Between(sent) => tx.execute(sent, values![now, first, last]).await,
-                Sent::Each(sent) => tx.execute(sent, values![each.clone(), now]).await,
-            })
-            .await?;
+        let now = self.clock.now();
+        match &self.sent {
+            Sent::Between(sent) => self.db.execute(sent, values![now, first, last]).await?,
+            Sent::Each(sent) => self.db.execute(sent, values![each, now]).await?,
+        }
         Ok(if more { Progress::More } else { Progress::Idle })
     }
 }

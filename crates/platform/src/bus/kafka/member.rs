@@ -32,8 +32,8 @@ use crate::clock::Clock;
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How long the thread waits for an event before it looks for what else there is to do.
 const POLL: Duration = Duration::from_millis(50);
-/// Offsets are committed at most so often.
-const COMMIT_EVERY: Duration = Duration::from_millis(20);
+/// Offsets are committed at most so often: each time is work for the broker, of every group. What a crash has kept from it comes again.
+const COMMIT_EVERY: Duration = Duration::from_millis(100);
 /// A partition of which so much lies on the desk is not fetched from until half of it is gone.
 const QUEUE_EVENTS: usize = 512;
 const QUEUE_BYTES: usize = 4 * 1_024 * 1_024;
