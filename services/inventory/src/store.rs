@@ -18,7 +18,7 @@ use std::{collections::BTreeMap, sync::Arc};
 #[cfg(feature = "engines")]
 pub use self::cassandra::Cassandra;
 #[cfg(feature = "engines")]
-use futures::{FutureExt, TryStreamExt, stream};
+use futures::FutureExt;
 use platform::{
     db::DbError,
     http::Answer,
@@ -33,10 +33,6 @@ use crate::{
     config::{Config, Hold},
     domain::{Changes, Place, Refusal, Reservation, Shelf, State},
 };
-
-/// How many notes are written side by side where each is a row of its own.
-#[cfg(feature = "engines")]
-const NOTED_AT_ONCE: usize = 8;
 
 /// Which reservation a decision is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,9 +146,11 @@ impl Store {
             Self::Embedded(store) => store.note(operations).await,
             #[cfg(feature = "engines")]
             Self::Cassandra(store) => {
-                // Each is decided by a row of its own.
-                let all = stream::iter(operations.iter().map(Ok));
-                all.try_for_each_concurrent(NOTED_AT_ONCE, |note| async move { store.transact(note).boxed().await.map(drop) }).await
+                // Each is decided by a row of its own, and those of one key are to be taken in their order.
+                for operation in operations {
+                    store.transact(operation).boxed().await?;
+                }
+                Ok(())
             }
         }
     }
