@@ -101,7 +101,7 @@ pub async fn check(target: &dyn Target, shared: &Shared, seed: u64, life: u32) -
     let until = target.now().plus(REST);
     let facts = loop {
         let facts = Facts::read(target).await?;
-        if judge::rests(&facts) || target.now() >= until {
+        if judge::rests(&facts, &shared.record()) || target.now() >= until {
             break facts;
         }
         target.sleep(LOOK).await;

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use super::record::{Intent, Record, order_of};
-use crate::facts::{Facts, Movement, PspEvent};
+use crate::facts::{Facts, Movement, Payment, PspEvent};
 
 /// What is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -68,10 +68,29 @@ pub struct Judged {
     pub findings: Vec<Finding>,
 }
 
-/// Whether every saga and every payment has ended.
+/// Whether every saga and every payment has ended. A saga that walks back gives the money back first and cancels the order last: while more has
+/// gone back than anybody asked for, and the order stands, it is still on its way.
 #[must_use]
-pub fn rests(facts: &Facts) -> bool {
-    open_orders(facts).next().is_none() && open_payments(facts).next().is_none()
+pub fn rests(facts: &Facts, record: &Record) -> bool {
+    let (cancelled, asked_back) = (cancelled(facts), asked_back(record));
+    let walks_back = |payment: &Payment| {
+        let asked = asked_back.get(payment.id.as_str()).copied().unwrap_or_default();
+        payment.refunded > asked && !cancelled.contains(payment.order_id.as_str())
+    };
+    open_orders(facts).next().is_none() && open_payments(facts).next().is_none() && !facts.payments.iter().any(walks_back)
+}
+
+fn cancelled(facts: &Facts) -> BTreeSet<&str> {
+    facts.orders.iter().filter(|order| order.status == "CANCELLED").map(|order| order.id.as_str()).collect()
+}
+
+/// What was acknowledged to go back, of each payment.
+fn asked_back(record: &Record) -> BTreeMap<&str, i64> {
+    let mut asked_back: BTreeMap<&str, i64> = BTreeMap::new();
+    for (asked, _) in record.done().filter(|(asked, _)| asked.intent == Intent::Refund) {
+        *asked_back.entry(&asked.about).or_default() += asked.body["amount"]["amount"].as_i64().unwrap_or_default();
+    }
+    asked_back
 }
 
 fn open_orders(facts: &Facts) -> impl Iterator<Item = String> {
@@ -146,13 +165,8 @@ fn money(facts: &Facts, record: &Record, judged: &mut Judged) {
     for event in &facts.psp_truth {
         events.entry(&event.payment_id).or_default().push(event);
     }
-    let mut asked_back: BTreeMap<&str, i64> = BTreeMap::new();
-    for (asked, _) in record.done().filter(|(asked, _)| asked.intent == Intent::Refund) {
-        judged.refunds += 1;
-        *asked_back.entry(&asked.about).or_default() += asked.body["amount"]["amount"].as_i64().unwrap_or_default();
-    }
-    let cancelled: BTreeSet<&str> =
-        facts.orders.iter().filter(|order| order.status == "CANCELLED").map(|order| order.id.as_str()).collect();
+    judged.refunds += record.done().filter(|(asked, _)| asked.intent == Intent::Refund).count() as u64;
+    let (cancelled, asked_back) = (cancelled(facts), asked_back(record));
     let payments: BTreeSet<&str> = facts.payments.iter().map(|payment| payment.id.as_str()).collect();
     for payment in asked_back.keys().filter(|payment| !payments.contains(*payment)) {
         judged.findings.push(Finding::lost(format!("payment {payment}, of which a refund was acknowledged")));
