@@ -92,11 +92,17 @@ struct Stage {
     outside: Outside,
 }
 
-async fn stage(outside: Outside) -> Stage {
-    let (clock, chance) = (Clock::simulated(), Chance::seeded(7));
+/// A store that has room for sagas.
+async fn store(clock: Clock) -> Db {
+    let chance = Chance::seeded(7);
     let db = Db::in_memory("test", chance, Faults::new(clock, chance)).unwrap();
     db.migrate(&[migration(1, "sagas")]).await.unwrap();
-    db.run_script("CREATE TABLE notes (text TEXT NOT NULL)").await.unwrap();
+    db
+}
+
+/// A process at these rows.
+fn process<D: Definition>(db: &Db, clock: Clock, definition: D) -> Runner<D> {
+    let chance = Chance::seeded(7);
     let parts = Parts {
         table: "sagas",
         db: db.clone(),
@@ -106,10 +112,26 @@ async fn stage(outside: Outside) -> Stage {
         leases: Leases::default(),
         contexts: Contexts::new(chance, "test", 0),
     };
-    let runner = Runner::new(parts, outside.clone());
-    let id = Uuid::from_u128(1);
-    let begin = runner.clone();
-    db.write(async move |tx: &mut Tx<'_>| begin.begin(tx, id, &0).await).await.unwrap();
+    Runner::new(parts, definition)
+}
+
+async fn begin<D: Definition<Data = u32>>(db: &Db, runner: &Runner<D>, id: Uuid) {
+    let runner = runner.clone();
+    db.write(async move |tx: &mut Tx<'_>| runner.begin(tx, id, &0).await).await.unwrap();
+}
+
+/// The one saga that there is.
+async fn stored(db: &Db) -> Stored {
+    let query = "SELECT id, state, step, attempt, data, reason, abort, nudges, began_at, version, correlation_id, traceparent FROM sagas";
+    db.fetch_optional(query, vec![]).await.unwrap().unwrap()
+}
+
+async fn stage(outside: Outside) -> Stage {
+    let clock = Clock::simulated();
+    let db = store(clock).await;
+    db.run_script("CREATE TABLE notes (text TEXT NOT NULL)").await.unwrap();
+    let (runner, id) = (process(&db, clock, outside.clone()), Uuid::from_u128(1));
+    begin(&db, &runner, id).await;
     Stage { runner, db, clock, id, outside }
 }
 
@@ -128,9 +150,7 @@ impl Stage {
     }
 
     async fn stored(&self) -> Stored {
-        let query =
-            "SELECT id, state, step, attempt, data, reason, abort, nudges, began_at, version, correlation_id, traceparent FROM sagas";
-        self.db.read(async |tx: &mut Tx<'_>| tx.fetch_one::<Stored>(query, vec![]).await).await.unwrap()
+        stored(&self.db).await
     }
 
     async fn notes(&self) -> Vec<String> {

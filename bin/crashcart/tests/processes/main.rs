@@ -92,9 +92,9 @@ async fn a_fault_that_is_set_at_one_admin_listener_is_set_in_every_process() {
         assert_eq!(told["items"].as_array().map(Vec::len), Some(1), "{process}: {told}");
     }
     shop.clear_faults(None).await.unwrap();
-    // Half of the facts are none: who cannot be asked is named.
     shop.set_fault("call.catalog", &Fault::always(Rule::Delay).of_millis(1)).await.unwrap();
     shop.set_rung("psp-timeout", "R0").await.unwrap();
+    // Half of the facts are none: who cannot be asked is named.
     fleet.kill("payment");
     let error = shop.facts("orders").await.unwrap_err().to_string();
     assert!(error.contains("The admin listener of payment"), "{error}");

@@ -391,15 +391,7 @@ impl Engine {
 
     /// One statement, which has its transaction without our beginning one: as good as alone it is by being one statement.
     pub(super) async fn execute(&self, counters: &Counters, statement: &str, values: &[Value]) -> Result<(), DbError> {
-        let_others().await;
-        let _permit = self.permit().await?;
-        counters.count(statement);
-        let change = async {
-            let (connection, _) = self.ask(self.texts.of(&*self.server, statement, values), values).await?;
-            self.give_back(connection);
-            Ok(())
-        };
-        let kept = self.within(self.patience, change).await;
+        let kept = self.fetch_all(counters, statement, values).await.map(drop);
         if kept.is_ok() {
             counters.commits.fetch_add(1, Ordering::Relaxed);
             self.ails(None);

@@ -22,7 +22,7 @@ struct Played {
     asked: Arc<Mutex<Vec<(String, u32, u32)>>>,
     /// What was recorded, with the data.
     recorded: Arc<Mutex<Vec<(String, u32)>>>,
-    /// The first that is asked to pay looks, and answers when it is let.
+    /// See [`Saga::pays_slowly`].
     slow: Arc<Mutex<Option<Arc<Meanwhile>>>>,
 }
 
@@ -101,13 +101,10 @@ const ID: Uuid = Uuid::from_u128(1);
 impl Saga {
     /// One that has begun, of a script.
     async fn begun(script: &[(&'static str, &[Reply])]) -> Self {
-        let (clock, chance) = (Clock::simulated(), Chance::seeded(7));
-        let db = Db::in_memory("test", chance, Faults::new(clock, chance)).unwrap();
-        db.migrate(&[migration(1, "sagas")]).await.unwrap();
-        let played = Played::with(script);
-        let runner = process(&db, clock, &played);
-        let begin = runner.clone();
-        db.write(async move |tx: &mut Tx<'_>| begin.begin(tx, ID, &0).await).await.unwrap();
+        let (clock, played) = (Clock::simulated(), Played::with(script));
+        let db = store(clock).await;
+        let runner = process(&db, clock, played.clone());
+        begin(&db, &runner, ID).await;
         Self { played, runner, db, clock }
     }
 
@@ -117,9 +114,14 @@ impl Saga {
     }
 
     async fn stored(&self) -> Stored {
-        let query =
-            "SELECT id, state, step, attempt, data, reason, abort, nudges, began_at, version, correlation_id, traceparent FROM sagas";
-        self.db.fetch_optional(query, vec![]).await.unwrap().unwrap()
+        stored(&self.db).await
+    }
+
+    /// The first that is asked to pay looks, and answers when it is let.
+    fn pays_slowly(&self) -> Arc<Meanwhile> {
+        let meanwhile = Arc::new(Meanwhile::default());
+        *self.played.slow.lock().unwrap() = Some(meanwhile.clone());
+        meanwhile
     }
 
     async fn wake(&self) {
@@ -138,21 +140,6 @@ impl Saga {
         let now = self.clock.now();
         (due[0] > now).then(|| due[0].since(now))
     }
-}
-
-/// A process at the same rows.
-fn process(db: &Db, clock: Clock, played: &Played) -> Runner<Played> {
-    let chance = Chance::seeded(7);
-    let parts = Parts {
-        table: "sagas",
-        db: db.clone(),
-        clock,
-        chance,
-        tasks: Tasks::new("test", clock),
-        leases: Leases::default(),
-        contexts: Contexts::new(chance, "test", 0),
-    };
-    Runner::new(parts, played.clone())
 }
 
 #[tokio::test(start_paused = true)]
@@ -205,8 +192,7 @@ async fn a_step_that_keeps_failing_is_tried_at_growing_intervals() {
 #[tokio::test(start_paused = true)]
 async fn an_abort_that_comes_while_a_step_fails_is_not_left_waiting() {
     let saga = Saga::begun(&[("pay", &[Reply::Retry])]).await;
-    let meanwhile = Arc::new(Meanwhile::default());
-    *saga.played.slow.lock().unwrap() = Some(meanwhile.clone());
+    let meanwhile = saga.pays_slowly();
     let stop = async {
         meanwhile.looked.notified().await;
         saga.abort().await;
@@ -227,8 +213,7 @@ async fn an_abort_does_not_hurry_a_walk_back_that_fails() {
 #[tokio::test(start_paused = true)]
 async fn news_that_come_while_a_step_fails_are_due_at_once() {
     let saga = Saga::begun(&[("pay", &[Reply::Retry])]).await;
-    let meanwhile = Arc::new(Meanwhile::default());
-    *saga.played.slow.lock().unwrap() = Some(meanwhile.clone());
+    let meanwhile = saga.pays_slowly();
     let news = async {
         meanwhile.looked.notified().await;
         saga.wake().await;
@@ -241,9 +226,8 @@ async fn news_that_come_while_a_step_fails_are_due_at_once() {
 #[tokio::test(start_paused = true)]
 async fn what_another_process_has_moved_on_is_not_taken_back_by_who_comes_late() {
     let saga = Saga::begun(&[("claim", &[Reply::Wait(2)])]).await;
-    let meanwhile = Arc::new(Meanwhile::default());
-    *saga.played.slow.lock().unwrap() = Some(meanwhile.clone());
-    let other = process(&saga.db, saga.clock, &saga.played);
+    let meanwhile = saga.pays_slowly();
+    let other = process(&saga.db, saga.clock, saga.played.clone());
     let overtakes = async {
         meanwhile.looked.notified().await;
         // The lease is of one process; the other one thinks that this one has died.
@@ -273,7 +257,7 @@ async fn a_sweep_says_when_the_next_saga_is_due() {
     let saga = Saga::begun(&[("hold", &[Reply::Retry])]).await;
     saga.advance().await;
     // The first look of a process takes on everything; this one has looked before.
-    let other = process(&saga.db, saga.clock, &saga.played);
+    let other = process(&saga.db, saga.clock, saga.played.clone());
     saga.db.run_script("UPDATE sagas SET state = 'DONE'").await.unwrap();
     assert_eq!(other.sweep().await.unwrap(), Progress::Idle);
     saga.db.run_script("UPDATE sagas SET state = 'FORWARD'").await.unwrap();
