@@ -89,6 +89,8 @@ pub struct Background {
     pub every: Duration,
     pub bell: Option<Arc<Notify>>,
     step: Arc<Step>,
+    /// Taken once, when it is asked to stop: what the steps had left for later.
+    last: Option<Arc<Step>>,
 }
 
 impl std::fmt::Debug for Background {
@@ -104,11 +106,16 @@ impl Background {
         bell: Option<Arc<Notify>>,
         step: impl Fn() -> BoxFuture<'static, Result<Progress, E>> + Send + Sync + 'static,
     ) -> Self {
-        let step = move || -> BoxFuture<'static, Result<Progress, String>> {
-            let work = step();
-            Box::pin(async move { work.await.map_err(|error| error.to_string()) })
-        };
-        Self { name, every, bell, step: Arc::new(step) }
+        Self { name, every, bell, step: told_in_words(step), last: None }
+    }
+
+    /// With a step that is taken last, when the work is asked to stop.
+    #[must_use]
+    pub fn ending_with<E: std::fmt::Display + 'static>(
+        self,
+        last: impl Fn() -> BoxFuture<'static, Result<Progress, E>> + Send + Sync + 'static,
+    ) -> Self {
+        Self { last: Some(told_in_words(last)), ..self }
     }
 
     /// Takes one step.
@@ -139,7 +146,21 @@ impl Background {
             // Woken, or the time is up, or asked to stop: each leads to the next look at the loop's head.
             let _: Option<Result<(), crate::clock::Elapsed>> = tasks.unless_stopping(clock.timeout(pause, bell.notified())).await;
         }
+        if let Some(last) = &self.last
+            && let Err(error) = last().await
+        {
+            tracing::warn!(service, task = self.name, %error, "the last step failed; what it was for is done after the next start");
+        }
     }
+}
+
+fn told_in_words<E: std::fmt::Display + 'static>(
+    step: impl Fn() -> BoxFuture<'static, Result<Progress, E>> + Send + Sync + 'static,
+) -> Arc<Step> {
+    Arc::new(move || {
+        let work = step();
+        Box::pin(async move { work.await.map_err(|error| error.to_string()) })
+    })
 }
 
 /// A service's place on a scenario's ladder, changed while it runs. A rung is the service's honest older behaviour.

@@ -1,10 +1,11 @@
 //! The outbox and its relay.
 
+mod relay;
+
 use std::{
     any::Any,
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
 };
 
 use bytes::Bytes;
@@ -12,23 +13,17 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 use types::{EventId, Timestamp, id::Uuid};
 
+pub use self::relay::{Relay, RelayError};
 use super::Event;
 use crate::{
-    bus::{Bus, Outgoing},
+    bus::Outgoing,
     clock::Clock,
-    db::{Db, DbError, Dialect, FromRow, Row, Tx, Value},
+    db::{DbError, FromRow, Row, Tx, Value},
     ids::Ids,
-    lease::Leases,
     schema::{Codec, Registry, SchemaError},
-    service::Progress,
     telemetry::context::{CORRELATION_ATTRIBUTE, Context, TRACEPARENT},
     values,
 };
-
-/// How many events the relay carries at a time.
-const BATCH: i64 = 500;
-/// How long after it found another process at work.
-const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 /// A service's outbox. Events are added in the transaction whose effect they tell.
 #[derive(Clone, Debug)]
@@ -126,27 +121,6 @@ impl Outbox {
     }
 }
 
-/// Carries a service's outbox to the bus, in order; one at a time over all instances.
-#[derive(Clone, Debug)]
-pub struct Relay {
-    service: &'static str,
-    db: Db,
-    bus: Bus,
-    clock: Clock,
-    leases: Leases,
-    select: Arc<str>,
-    sent: Sent,
-}
-
-/// How a batch is noted as told.
-#[derive(Clone, Debug)]
-enum Sent {
-    /// From the first to the last: with one writer at a time, nothing can have come between them since they were read.
-    Between(Arc<str>),
-    /// Each by its number, of which there is a list. Where several write at once numbers are given before they are committed, so a lower one may come later.
-    Each(Arc<str>),
-}
-
 struct Pending {
     seq: i64,
     event: Sealed,
@@ -204,71 +178,4 @@ impl Sealed {
         headers.extend(self.correlation_id.map(|value| (CORRELATION_ATTRIBUTE.to_owned(), value)));
         Outgoing { topic: self.topic, key: self.key, value: Bytes::from(self.payload), headers }
     }
-}
-
-impl Relay {
-    #[must_use]
-    pub fn new(service: &'static str, db: Db, bus: Bus, clock: Clock, leases: Leases) -> Self {
-        let select = format!(
-            "SELECT seq, event_id, topic, \"key\", payload, traceparent, correlation_id, created_at FROM {service}_outbox
-             WHERE status = 'PENDING' ORDER BY seq LIMIT {BATCH}"
-        );
-        let sent = match db.dialect() {
-            Dialect::Sqlite => Sent::Between(
-                format!("UPDATE {service}_outbox SET status = 'SENT', sent_at = ? WHERE seq BETWEEN ? AND ? AND status = 'PENDING'").into(),
-            ),
-            Dialect::Postgresql => Sent::Each(
-                format!(
-                    "WITH told AS (SELECT value::bigint AS seq FROM jsonb_array_elements_text(?))
-                     UPDATE {service}_outbox SET status = 'SENT', sent_at = ? WHERE seq IN (SELECT seq FROM told) AND status = 'PENDING'"
-                )
-                .into(),
-            ),
-            // From the list to the rows, so that no other row is locked.
-            Dialect::Mariadb => Sent::Each(
-                format!(
-                    "UPDATE JSON_TABLE(?, '$[*]' COLUMNS (seq bigint PATH '$')) AS told
-                     STRAIGHT_JOIN {service}_outbox pending ON pending.seq = told.seq
-                     SET pending.status = 'SENT', pending.sent_at = ? WHERE pending.status = 'PENDING'"
-                )
-                .into(),
-            ),
-        };
-        Self { service, db, bus: bus.of(service), clock, leases, select: select.into(), sent }
-    }
-
-    /// Carries up to one batch. A crash between the publication and the note of it publishes again: consumers dedupe by event id.
-    pub async fn step(&self) -> Result<Progress, RelayError> {
-        // Another instance is at it, and will see what is pending.
-        let Some(_lease) = self.leases.take(&format!("{}/outbox", self.service)) else { return Ok(Progress::Idle) };
-        // So is another process, but our bell does not ring there: what was committed here since it looked would wait for nobody.
-        let Some(lease) = self.db.lease("outbox").await? else { return Ok(Progress::Until(self.clock.now().plus(LOOK_AGAIN))) };
-        let progress = self.carry().await?;
-        lease.end().await;
-        Ok(progress)
-    }
-
-    async fn carry(&self) -> Result<Progress, RelayError> {
-        let pending: Vec<Pending> = self.db.fetch_all(&self.select, vec![]).await?;
-        let (Some(first), Some(last)) = (pending.first().map(|row| row.seq), pending.last().map(|row| row.seq)) else {
-            return Ok(Progress::Idle);
-        };
-        let more = pending.len() as i64 == BATCH;
-        let each = matches!(self.sent, Sent::Each(_)).then(|| pending.iter().map(|row| row.seq).collect::<serde_json::Value>());
-        self.bus.publish(pending.into_iter().map(|row| row.event.outgoing(self.service)).collect()).await?;
-        let now = self.clock.now();
-        match &self.sent {
-            Sent::Between(sent) => self.db.execute(sent, values![now, first, last]).await?,
-            Sent::Each(sent) => self.db.execute(sent, values![each, now]).await?,
-        }
-        Ok(if more { Progress::More } else { Progress::Idle })
-    }
-}
-
-#[derive(Debug, thiserror::Error)]
-pub enum RelayError {
-    #[error(transparent)]
-    Store(#[from] DbError),
-    #[error(transparent)]
-    Bus(#[from] crate::bus::BusError),
 }

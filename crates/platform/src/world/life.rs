@@ -32,7 +32,7 @@ impl World {
     async fn build(&self, manifest: &'static Manifest, instance: u32, at_work: bool) -> Result<(), BuildError> {
         let name = manifest.name;
         let inner = &self.0;
-        let (db, outbox_bell) = self.stand(manifest).await?;
+        let (db, outbox_bell, relay) = self.stand(manifest).await?;
         // Asked once for all: a store that takes long to say nothing must not be waited for by one service after another.
         if self.names().len() == 1 {
             self.look_for_objects().await?;
@@ -114,10 +114,14 @@ impl World {
             };
             running.push(Arc::new(consumer::run(setup, consumer.handler)));
         }
-        let relay = Relay::new(name, db.clone(), inner.bus.clone(), clock, inner.leases.clone());
+        let stopped = relay.clone();
         let relay_work = Background::new("outbox relay", Duration::from_secs(30), Some(outbox_bell), move || {
             let relay = relay.clone();
             Box::pin(async move { relay.step().await })
+        })
+        .ending_with(move || {
+            let relay = stopped.clone();
+            Box::pin(async move { relay.stop().await })
         });
         for work in service.background.into_iter().chain([relay_work]).filter(|_| at_work) {
             let own = tasks.clone();
@@ -169,32 +173,39 @@ impl World {
     }
 
     /// The stores of a service, opened and migrated at its first instance.
-    async fn stand(&self, manifest: &'static Manifest) -> Result<(Db, Arc<Notify>), BuildError> {
+    async fn stand(&self, manifest: &'static Manifest) -> Result<(Db, Arc<Notify>, Relay), BuildError> {
         if let Some(standing) = self.services().get(manifest.name) {
-            return Ok((standing.db.clone(), standing.outbox_bell.clone()));
+            return Ok((standing.db.clone(), standing.outbox_bell.clone(), standing.relay.clone()));
         }
         let migrations = all_migrations(manifest);
         let db = self.database(manifest.name, &migrations)?;
         db.migrate(&migrations).await?;
         let outbox_bell = Arc::new(Notify::new());
+        let relay = Relay::new(manifest.name, db.clone(), self.0.bus.clone(), self.0.faults.clock_of(manifest.name));
         let standing = Standing {
             manifest,
             db: db.clone(),
             outbox_bell: outbox_bell.clone(),
+            relay: relay.clone(),
             openapi: None,
             audit: Vec::new(),
             instances: BTreeMap::new(),
             starts: BTreeMap::new(),
         };
         self.services().insert(manifest.name, standing);
-        Ok((db, outbox_bell))
+        Ok((db, outbox_bell, relay))
     }
 
     /// Kills an instance as `kill -9` would: what it had not committed is gone, what it had is there for the next.
     pub fn kill(&self, service: &str, instance: u32) {
         self.0.calls.unregister(service, instance);
-        if let Some(gone) = self.services().get_mut(service).and_then(|standing| standing.instances.remove(&instance)) {
+        let relay = self.services().get_mut(service).and_then(|standing| {
+            let gone = standing.instances.remove(&instance)?;
             gone.tasks.kill();
+            Some(standing.relay.clone())
+        });
+        if let Some(relay) = relay {
+            relay.forget();
         }
     }
 

@@ -40,14 +40,15 @@ impl Cassandra {
 
     /// Carries up to one batch. A crash between the publication and the note of it publishes again: consumers dedupe by event id.
     pub async fn tell(&self) -> Result<Progress, RelayError> {
-        // Another instance is at it, and will see what is pending.
-        let Some(_lease) = self.leases.take(&format!("{}/journal", self.space.service())) else { return Ok(Progress::Idle) };
+        let later = || Progress::Until(self.clock.now().plus(LOOK_AGAIN));
+        // Another instance is at it, and may have looked before what we were woken for.
+        let Some(_lease) = self.leases.take(&format!("{}/journal", self.space.service())) else { return Ok(later()) };
         let mark = rows::mark(&self.space, MARK).await?.unwrap_or(0);
         if rows::entries_after(&self.space, mark, 1).await?.is_empty() {
             return Ok(Progress::Idle);
         }
         let lease = self.space.lease("journal", LEASE).await.map_err(DbError::from)?;
-        let Some(lease) = lease else { return Ok(Progress::Until(self.clock.now().plus(LOOK_AGAIN))) };
+        let Some(lease) = lease else { return Ok(later()) };
         let told = self.carry().await;
         lease.end().await;
         told
