@@ -167,9 +167,10 @@ impl Disk {
 /// Clears away what a first start has left that ended half-way: the engine would not begin over it. Its mark of the layout is the last that
 /// it writes, before anything can be committed; so without a whole one, and with nothing in the journal, nothing is lost.
 fn clear_unfinished(path: &Path) -> std::io::Result<()> {
-    const MARK_BYTES: u64 = 4;
+    const MARK_BYTES: usize = 4;
     let (mark, journal, keyspaces) = (path.join("version"), path.join("0.jnl"), path.join("keyspaces"));
-    let is_marked = std::fs::read(&mark).is_ok_and(|mark| mark.len() as u64 >= MARK_BYTES && mark.iter().any(|byte| *byte != 0));
+    // It is written in two pieces, and none of its bytes is zero: where one is, that piece was not there yet when the power went.
+    let is_marked = std::fs::read(&mark).is_ok_and(|mark| mark.get(..MARK_BYTES).is_some_and(|mark| !mark.contains(&0)));
     let is_begun = journal.try_exists()? || mark.try_exists()?;
     let is_used = || std::fs::read_dir(&keyspaces).is_ok_and(|mut entries| entries.next().is_some());
     if is_marked || !is_begun || is_used() || !is_blank(&journal)? {

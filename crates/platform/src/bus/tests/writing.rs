@@ -113,6 +113,28 @@ async fn a_folder_in_use_or_damaged_is_a_clear_error() {
     assert!(matches!(Bus::open(&file, Durability::Power, clock, faults.clone()), Err(BusError::Open { .. })));
 }
 
+/// The engine marks its folder last, in two pieces, and refuses one with half a mark. Nothing was told to anybody by then.
+#[tokio::test(start_paused = true)]
+async fn a_first_start_that_lost_its_power_is_begun_anew() {
+    let World { clock, faults, .. } = World::memory();
+    for mark in [b"".as_slice(), b"FJ", b"FJL", b"FJL\0", b"\0\0\0\x03", b"\0\0\0\0"] {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, bytes: &[u8]| std::fs::write(folder.path().join(name), bytes).unwrap();
+        std::fs::create_dir(folder.path().join("keyspaces")).unwrap();
+        write("lock", b"");
+        write("0.jnl", &[0; 4_096]);
+        write("version", mark);
+        let open = || Bus::open(folder.path(), Durability::Power, clock, faults.clone());
+        let bus = open().unwrap();
+        bus.create_topic("t", TopicSettings::default()).await.unwrap();
+        bus.publish(vec![outgoing("t", "k", "1")]).await.unwrap();
+        drop(bus);
+        // Where something is kept, half a mark is damage.
+        write("version", mark);
+        assert!(matches!(open(), Err(BusError::Damaged { .. })), "{mark:?}");
+    }
+}
+
 /// Of some of these bytes the engine would make a size, and ask for as much memory.
 #[tokio::test(start_paused = true)]
 async fn a_wrong_byte_in_a_list_of_the_engines_files_is_told() {
