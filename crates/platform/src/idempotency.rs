@@ -343,6 +343,13 @@ mod tests {
     use super::*;
     use crate::{chance::Chance, fault::Faults};
 
+    #[test]
+    fn a_key_tells_what_it_is_and_its_table_comes_before_the_services_own() {
+        let key = Key::new("POST /people", "a", [7; 32]);
+        assert_eq!((key.endpoint(), key.token(), key.fingerprint()), ("POST /people", "a", &[7; 32]));
+        assert!(migration("shop").number < 1);
+    }
+
     #[tokio::test(start_paused = true)]
     async fn the_answers_about_a_person_go_with_the_person() {
         let (clock, chance) = (Clock::simulated(), Chance::seeded(1));
@@ -397,7 +404,9 @@ mod tests {
         assert!(count("b", 0).await.is_ok());
         assert_eq!(count("c", 0).await.unwrap_err().status, 409);
         assert_eq!(count("b", 0).await.map(|answer| answer.replayed), Ok(true), "refused by now, and answered all the same");
-        clock.sleep(KEPT).await;
+        clock.sleep(Duration::from_secs(86_399)).await;
+        assert_eq!(count("a", 0).await.map(|answer| answer.replayed), Ok(true), "for a day");
+        clock.sleep(Duration::from_secs(1)).await;
         db.run_script("UPDATE counter SET count = 0").await.unwrap();
         assert_eq!(count("a", 1).await.map(|answer| answer.replayed), Ok(false), "free again, also where nobody has removed it yet");
         assert_eq!(counts().await, Some(1));
