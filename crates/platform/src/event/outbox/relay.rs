@@ -266,7 +266,7 @@ mod tests {
     use super::*;
     use crate::{
         chance::Chance,
-        db::Tx,
+        db::{FromRow, Row, Tx},
         event::{self, Event, Outbox},
         ids::Ids,
         schema::Registry,
@@ -415,6 +415,32 @@ mod tests {
         assert_eq!(stage.told_and_noted().await, (BATCH as u64, many));
         assert!(matches!(relay.step().await.unwrap(), Progress::Until(_)));
         assert_eq!(stage.told_and_noted().await, (BATCH as u64 + 1, many));
+    }
+
+    /// A step of the engine's plan.
+    struct Planned(String);
+
+    impl FromRow for Planned {
+        fn from_row(row: &Row<'_>) -> Result<Self, DbError> {
+            Ok(Self(row.get("detail")?))
+        }
+    }
+
+    /// And not those that are told, which are all that there ever were.
+    #[tokio::test(start_paused = true)]
+    async fn a_look_walks_over_what_is_pending_only() {
+        let stage = Stage::new().await;
+        let statements = Statements::of("test", Dialect::Sqlite);
+        for (statement, values) in
+            [(&statements.select, statements.besides(&[7])), (&statements.sent, statements.note(&[7, 9], stage.clock.now()))]
+        {
+            let plan: Vec<Planned> = stage.db.fetch_all(&format!("EXPLAIN QUERY PLAN {statement}"), values).await.unwrap();
+            assert!(
+                plan.iter().all(|step| step.0.contains("INDEX test_outbox_pending")),
+                "{:?}",
+                plan.iter().map(|step| &step.0).collect::<Vec<_>>()
+            );
+        }
     }
 
     #[tokio::test(start_paused = true)]
