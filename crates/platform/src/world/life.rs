@@ -114,6 +114,7 @@ impl World {
             };
             running.push(Arc::new(consumer::run(setup, consumer.handler)));
         }
+        let relay = relay.of(instance);
         let stopped = relay.clone();
         let relay_work = Background::new("outbox relay", Duration::from_secs(30), Some(outbox_bell), move || {
             let relay = relay.clone();
@@ -181,7 +182,7 @@ impl World {
         let db = self.database(manifest.name, &migrations)?;
         db.migrate(&migrations).await?;
         let outbox_bell = Arc::new(Notify::new());
-        let relay = Relay::new(manifest.name, db.clone(), self.0.bus.clone(), self.0.faults.clock_of(manifest.name));
+        let relay = Relay::new(manifest.name, db.clone(), self.0.bus.clone(), self.0.faults.clock_of(manifest.name), outbox_bell.clone());
         let standing = Standing {
             manifest,
             db: db.clone(),

@@ -269,7 +269,7 @@ async fn two_relays_publish_each_event_in_order(server: Server) {
             // As in a process of its own, with a pool of its own.
             let (db, bus, written) = (server.again("relays"), bus.clone(), written.clone());
             tokio::spawn(async move {
-                let start = || Relay::new("test", db.clone(), bus.clone(), clock);
+                let start = || Relay::new("test", db.clone(), bus.clone(), clock, Arc::default());
                 let (mut relay, mut steps, mut deaths) = (start(), 0, 0);
                 loop {
                     let is_last = written.load(Ordering::SeqCst);

@@ -8,10 +8,11 @@
 
 use std::{
     mem,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
+use tokio::sync::Notify;
 use types::Timestamp;
 
 use super::Pending;
@@ -30,14 +31,16 @@ const SHIFT: Duration = Duration::from_millis(100);
 /// How long after it found another at work.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
-/// Carries a service's outbox to the bus, in order; one at a time over all processes. The instances of a process share one, and any of them
-/// goes on where another stopped.
+/// Carries a service's outbox to the bus, in order; one at a time over all processes. The instances of a process share one ([`Relay::of`]), and
+/// any of them goes on where another stopped.
 #[derive(Clone, Debug)]
 pub struct Relay {
     service: &'static str,
+    instance: u32,
     db: Db,
     bus: Bus,
     clock: Clock,
+    bell: Arc<Notify>,
     statements: Statements,
     stand: Arc<Mutex<Stand>>,
 }
@@ -54,10 +57,10 @@ enum Stand {
     },
 }
 
-/// The one step that is taken. However it ends, somebody can take the next; what it does not give back is over.
+/// The one step that is taken. However it ends, somebody can take the next.
 struct Step<'r> {
-    stand: &'r Mutex<Stand>,
-    back: Option<Shift>,
+    relay: &'r Relay,
+    is_done: bool,
 }
 
 /// What is pending and not told yet, and the note of what was told.
@@ -81,6 +84,8 @@ enum Told {
 #[derive(Debug)]
 struct Shift {
     began: Timestamp,
+    /// Which instance sees to its end.
+    keeper: u32,
     /// The numbers of what was told in it, in the order in which that was done.
     told: Vec<i64>,
     lease: db::Lease,
@@ -149,81 +154,111 @@ fn list(numbers: &[i64]) -> serde_json::Value {
 }
 
 impl<'r> Step<'r> {
-    /// The step, and the shift that has begun; none while another instance takes one, which looks again before it waits.
-    fn take(stand: &'r Mutex<Stand>) -> Option<(Self, Option<Shift>)> {
-        let mut standing = stand.lock().unwrap_or_else(PoisonError::into_inner);
-        let begun = match mem::replace(&mut *standing, Stand::Stepping { is_wanted: false }) {
+    /// The step, and the shift that has begun; none while another instance takes one.
+    fn take(relay: &'r Relay) -> Option<(Self, Option<Shift>)> {
+        let mut stand = relay.stand();
+        let begun = match mem::replace(&mut *stand, Stand::Stepping { is_wanted: false }) {
             Stand::Over => None,
             Stand::Begun(shift) => Some(shift),
             Stand::Stepping { .. } => {
-                *standing = Stand::Stepping { is_wanted: true };
+                *stand = Stand::Stepping { is_wanted: true };
                 return None;
             }
         };
-        Some((Self { stand, back: None }, begun))
+        Some((Self { relay, is_done: false }, begun))
     }
 
-    /// Whether another instance wanted to take one meanwhile.
-    fn is_wanted(&self) -> bool {
-        matches!(*self.stand.lock().unwrap_or_else(PoisonError::into_inner), Stand::Stepping { is_wanted: true })
+    /// With the shift, if it goes on. Whoever wanted to take a step meanwhile may have been woken for what this one did not see, or to end the
+    /// shift: both are this instance's now.
+    fn finish(mut self, taken: Result<(Option<Shift>, Progress), RelayError>) -> Result<Progress, RelayError> {
+        self.is_done = true;
+        let mut stand = self.relay.stand();
+        let is_wanted = matches!(*stand, Stand::Stepping { is_wanted: true });
+        *stand = Stand::Over;
+        let (shift, progress) = taken?;
+        if let Some(shift) = shift {
+            *stand = Stand::Begun(Shift { keeper: if is_wanted { self.relay.instance } else { shift.keeper }, ..shift });
+        }
+        Ok(if is_wanted { Progress::More } else { progress })
     }
 }
 
 impl Drop for Step<'_> {
+    /// One that was broken off, with whoever took it: his shift is over, and another has to look.
     fn drop(&mut self) {
-        *self.stand.lock().unwrap_or_else(PoisonError::into_inner) = self.back.take().map_or(Stand::Over, Stand::Begun);
+        if !self.is_done {
+            *self.relay.stand() = Stand::Over;
+            self.relay.bell.notify_one();
+        }
     }
 }
 
 impl Relay {
+    /// `bell` wakes who takes its steps.
     #[must_use]
-    pub fn new(service: &'static str, db: Db, bus: Bus, clock: Clock) -> Self {
+    pub fn new(service: &'static str, db: Db, bus: Bus, clock: Clock, bell: Arc<Notify>) -> Self {
         let statements = Statements::of(service, db.dialect());
-        Self { service, db, bus: bus.of(service), clock, statements, stand: Arc::default() }
+        Self { service, instance: 0, db, bus: bus.of(service), clock, bell, statements, stand: Arc::default() }
+    }
+
+    /// The same one, as this instance of the service takes its steps.
+    #[must_use]
+    pub fn of(&self, instance: u32) -> Self {
+        Self { instance, ..self.clone() }
     }
 
     /// Carries up to one batch, in the shift that has begun or in a new one.
     pub async fn step(&self) -> Result<Progress, RelayError> {
-        let later = || Progress::Until(self.clock.now().plus(LOOK_AGAIN));
-        let Some((mut step, begun)) = Step::take(&self.stand) else { return Ok(later()) };
+        // Whoever takes one just now will look again.
+        let Some((step, begun)) = Step::take(self) else { return Ok(Progress::Idle) };
+        step.finish(self.go_on(begun).await)
+    }
+
+    /// Ends the shift that has begun: what was told in it is noted.
+    pub async fn stop(&self) -> Result<Progress, RelayError> {
+        let Some((step, begun)) = Step::take(self) else { return Ok(Progress::Idle) };
+        let ended = match begun {
+            Some(shift) => self.end(shift).await,
+            None => Ok(()),
+        };
+        step.finish(ended.map(|()| (None, Progress::Idle)))
+    }
+
+    /// An instance was killed, and with it goes what it knew: what was told and not noted is told again.
+    pub(crate) fn forget(&self) {
+        // As a step that is broken off. One that is taken just now lives on, or is broken off itself.
+        drop(Step::take(self));
+    }
+
+    fn stand(&self) -> MutexGuard<'_, Stand> {
+        self.stand.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What a step comes to, with the shift if it is not over.
+    async fn go_on(&self, begun: Option<Shift>) -> Result<(Option<Shift>, Progress), RelayError> {
         let begun = match begun {
             Some(shift) => Some(shift),
             None => self.begin().await?,
         };
         // Another process is at it, but our bell does not ring there: what was committed here since it looked would wait for nobody.
-        let Some(mut shift) = begun else { return Ok(later()) };
+        let Some(mut shift) = begun else { return Ok((None, Progress::Until(self.clock.now().plus(LOOK_AGAIN)))) };
         let carried = self.carry(&mut shift).await;
-        let until = shift.began.plus(SHIFT);
-        let progress = if carried.is_err() || shift.told.is_empty() || shift.is_over(self.clock.now()) {
+        if carried.is_err() || shift.told.is_empty() || shift.is_over(self.clock.now()) {
             let ended = self.end(shift).await;
             let progress = carried?;
-            ended?;
-            progress
-        } else {
-            step.back = Some(shift);
-            if carried? == Progress::More { Progress::More } else { Progress::Until(until) }
-        };
-        Ok(if step.is_wanted() { Progress::More } else { progress })
-    }
-
-    /// Ends the shift that has begun: what was told in it is noted.
-    pub async fn stop(&self) -> Result<Progress, RelayError> {
-        if let Some((_step, Some(shift))) = Step::take(&self.stand) {
-            self.end(shift).await?;
+            return ended.map(|()| (None, progress));
         }
-        Ok(Progress::Idle)
-    }
-
-    /// An instance was killed, and with it goes what it knew: what was told and not noted is told again.
-    pub(crate) fn forget(&self) {
-        // A step that is taken lives on, or takes its shift along. The lease that goes with one may take its time, so it goes when nobody waits.
-        drop(Step::take(&self.stand));
+        let progress = match carried? {
+            Progress::Idle if shift.keeper == self.instance => Progress::Until(shift.began.plus(SHIFT)),
+            progress => progress,
+        };
+        Ok((Some(shift), progress))
     }
 
     /// None while another process is at it.
     async fn begin(&self) -> Result<Option<Shift>, DbError> {
         let lease = self.db.lease("outbox").await?;
-        Ok(lease.map(|lease| Shift { began: self.clock.now(), told: Vec::new(), lease }))
+        Ok(lease.map(|lease| Shift { began: self.clock.now(), keeper: self.instance, told: Vec::new(), lease }))
     }
 
     async fn carry(&self, shift: &mut Shift) -> Result<Progress, RelayError> {
@@ -270,6 +305,8 @@ mod tests {
         event::{self, Event, Outbox},
         ids::Ids,
         schema::Registry,
+        service::Background,
+        tasks::Tasks,
         testing::stores::no_faults,
     };
 
@@ -291,6 +328,7 @@ mod tests {
         bus: Bus,
         clock: Clock,
         outbox: Outbox,
+        bell: Arc<Notify>,
     }
 
     impl Stage {
@@ -300,13 +338,14 @@ mod tests {
             db.migrate(&event::migrations("test")).await.unwrap();
             let bus = Bus::in_memory(clock, no_faults());
             bus.create_topic(Counted::TOPIC, crate::bus::TopicSettings::default()).await.unwrap();
-            let outbox = Outbox::new("test", clock, Ids::new(clock, chance, "test", 0), Registry::in_memory(), Arc::default());
+            let bell = Arc::new(Notify::new());
+            let outbox = Outbox::new("test", clock, Ids::new(clock, chance, "test", 0), Registry::in_memory(), bell.clone());
             outbox.register::<Counted>().unwrap();
-            Self { db, bus, clock, outbox }
+            Self { db, bus, clock, outbox, bell }
         }
 
         fn relay(&self) -> Relay {
-            Relay::new("test", self.db.clone(), self.bus.clone(), self.clock)
+            Relay::new("test", self.db.clone(), self.bus.clone(), self.clock, self.bell.clone())
         }
 
         async fn tell(&self, numbers: std::ops::Range<i64>) {
@@ -344,47 +383,78 @@ mod tests {
         assert_eq!(stage.told_and_noted().await, (3, 3));
     }
 
+    /// As it runs in a world where a service has two instances: a look for each ring, one more at the end of the shift, and none after that.
+    #[tokio::test(start_paused = true)]
+    async fn it_looks_as_often_as_it_is_rung_for() {
+        let stage = Stage::new().await;
+        let tasks = Tasks::new("test", stage.clock);
+        let relay = stage.relay();
+        for instance in 0..2 {
+            let relay = relay.of(instance);
+            let work = Background::new("relay", Duration::from_secs(30), Some(stage.bell.clone()), move || {
+                let relay = relay.clone();
+                Box::pin(async move { relay.step().await })
+            });
+            tasks.spawn("relay", work.run("test", stage.clock, tasks.clone()));
+            stage.clock.sleep(Duration::from_millis(1)).await;
+        }
+        let select = Statements::of("test", Dialect::Sqlite).select;
+        let looks = || stage.db.counters().by_text().get(&*select).copied().unwrap_or(0);
+        let before = looks();
+        for number in 0..3 {
+            stage.tell(number..number + 1).await;
+            stage.clock.sleep(Duration::from_millis(5)).await;
+        }
+        stage.clock.sleep(Duration::from_secs(1)).await;
+        assert_eq!((stage.told_and_noted().await, looks() - before), ((3, 3), 3 + 1));
+        tasks.drain(SHIFT).await;
+    }
+
     /// The bell wakes one of them, whichever that is.
     #[tokio::test(start_paused = true)]
     async fn another_instance_goes_on_with_the_shift() {
         let stage = Stage::new().await;
         let relay = stage.relay();
-        let (other, until) = (relay.clone(), Progress::Until(stage.clock.now().plus(SHIFT)));
+        let (other, until) = (relay.of(1), Progress::Until(stage.clock.now().plus(SHIFT)));
         stage.tell(0..1).await;
         assert_eq!(relay.step().await.unwrap(), until);
         stage.tell(1..2).await;
-        assert_eq!(other.step().await.unwrap(), until);
+        assert_eq!(other.step().await.unwrap(), Progress::Idle, "who began it sees to its end");
         assert_eq!(stage.told_and_noted().await, (2, 0));
         stage.clock.sleep(SHIFT).await;
         assert_eq!(relay.step().await.unwrap(), Progress::Idle);
         assert_eq!(stage.told_and_noted().await, (2, 2));
     }
 
-    /// Who was woken while another took a step may have been woken for what that one did not see.
+    /// Who was woken while another took a step may have been woken for what that one did not see, or to end the shift.
     #[tokio::test(start_paused = true)]
-    async fn who_is_wanted_while_it_takes_a_step_looks_again() {
+    async fn who_is_wanted_while_it_takes_a_step_looks_again_and_keeps_the_shift() {
         let stage = Stage::new().await;
         let relay = stage.relay();
+        let (other, until) = (relay.of(1), Progress::Until(stage.clock.now().plus(SHIFT)));
         stage.tell(0..1).await;
-        let step = relay.step();
+        assert_eq!(relay.step().await.unwrap(), until);
+        let step = other.step();
         tokio::pin!(step);
         assert!(futures::poll!(step.as_mut()).is_pending(), "it waits for its store");
-        assert_eq!(relay.step().await.unwrap(), Progress::Until(stage.clock.now().plus(LOOK_AGAIN)));
+        assert_eq!(relay.step().await.unwrap(), Progress::Idle);
         assert_eq!(step.await.unwrap(), Progress::More);
-        assert!(matches!(relay.step().await.unwrap(), Progress::Until(_)));
+        assert_eq!(other.step().await.unwrap(), until);
     }
 
-    /// A step that is given up does not keep others from the next one.
+    /// A step that is given up does not keep others from the next one, and has them take it.
     #[tokio::test(start_paused = true)]
     async fn a_step_that_is_broken_off_is_over() {
         let stage = Stage::new().await;
         let relay = stage.relay();
         stage.tell(0..1).await;
+        stage.bell.notified().await;
         {
             let step = relay.step();
             tokio::pin!(step);
             assert!(futures::poll!(step.as_mut()).is_pending());
         }
+        stage.clock.timeout(Duration::from_millis(1), stage.bell.notified()).await.unwrap();
         assert!(matches!(relay.step().await.unwrap(), Progress::Until(_)));
         assert_eq!(stage.told_and_noted().await.0, 1);
     }
@@ -447,7 +517,7 @@ mod tests {
     async fn a_clock_that_was_set_back_does_not_make_a_shift_longer() {
         let lease = Stage::new().await.db.lease("test").await.unwrap().unwrap();
         let began = Timestamp::from_micros(1_000_000_000);
-        let shift = Shift { began, told: vec![1], lease };
+        let shift = Shift { began, keeper: 0, told: vec![1], lease };
         assert!(!shift.is_over(began) && !shift.is_over(began.plus(SHIFT / 2)));
         assert!(shift.is_over(began.plus(SHIFT)));
         assert!(shift.is_over(Timestamp::from_micros(999_999_999)));
