@@ -73,6 +73,6 @@ fn an_order_costs_the_stores_no_more_than_it_did() {
         writes += each(written);
     }
     println!("an order: {statements:.1} statements, {writes:.1} write transactions");
-    assert!(statements < 161.0, "{statements:.1} statements");
-    assert!(writes < 41.0, "{writes:.1} write transactions");
+    assert!(statements < 159.0, "{statements:.1} statements");
+    assert!(writes < 35.0, "{writes:.1} write transactions");
 }
