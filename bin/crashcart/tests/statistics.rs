@@ -37,7 +37,7 @@ const SMALL: &[Statistics] = &[
         // Eighteen for five units: sold out before the first hold runs out, and then somebody comes while a late payment is on its way.
         small: &["stock=5", "demand_per_second=0.05", "window_seconds=360", "slow_share=0.8", "slow_median_seconds=200", "time_scale=4"],
         verdicts: &[&[Reproduced], &[Displaced, Prevented], &[Displaced, Prevented], &[Displaced, Prevented], &[Prevented]],
-        // A unit that is held until the deadline of a payment that is not answered in time, while the last of so few buyers is sent away.
+        // A unit is left, though buyers were sent away while it was held in vain; of so few nobody comes after that.
         seldom: &[(4, Displaced)],
         figure: "oversold",
     },

@@ -116,7 +116,8 @@ macro_rules! on {
             of_several_processes_one_migrates,
             a_deadlock_ends_and_both_get_their_way,
             work_that_swallows_an_error_keeps_nothing_and_is_told,
-            two_relays_publish_each_event_in_order,
+            two_relays_publish_each_event_once_and_in_order,
+            what_a_relay_dies_with_is_told_again_and_in_order,
             the_same_request_has_one_effect_and_one_answer,
             a_lease_is_of_one_process_until_it_ends,
             an_engine_that_is_away_is_an_error_in_bounded_time_and_then_works_again,
@@ -235,11 +236,19 @@ impl Event for Counted {
     }
 }
 
-/// Four write events while two processes relay, of which one dies again and again: each event is published, and those of one thing in the order of
-/// its changes at their first delivery. What was told in a shift that nobody ended is told again, and nothing else.
-async fn two_relays_publish_each_event_in_order(server: Server) {
+async fn two_relays_publish_each_event_once_and_in_order(server: Server) {
+    two_relays_publish(server, "relays", u32::MAX).await;
+}
+
+async fn what_a_relay_dies_with_is_told_again_and_in_order(server: Server) {
+    two_relays_publish(server, "deaths", 20).await;
+}
+
+/// Four write events while two processes relay, of which one dies after so many steps, again and again: each event is published, and those of one
+/// thing in the order of its changes at their first delivery. While nobody dies each is published once.
+async fn two_relays_publish(server: Server, name: &'static str, steps_of_a_life: u32) {
     let (clock, things, changes) = (Clock::real(), 4_i64, 60_i64);
-    let db = server.fresh("relays").await;
+    let db = server.fresh(name).await;
     db.migrate(&[event::migrations("test"), migrations()].concat()).await.unwrap();
     let (bus, registry) = (Bus::in_memory(clock, no_faults()), Registry::in_memory());
     bus.create_topic(Counted::TOPIC, TopicSettings::default()).await.unwrap();
@@ -247,7 +256,7 @@ async fn two_relays_publish_each_event_in_order(server: Server) {
     outbox.register::<Counted>().unwrap();
     let writers: Vec<_> = (0..things)
         .map(|thing| {
-            let (db, outbox) = (server.again("relays"), outbox.clone());
+            let (db, outbox) = (server.again(name), outbox.clone());
             tokio::spawn(async move {
                 insert(&db, thing).await.unwrap();
                 for number in 0..changes {
@@ -263,11 +272,11 @@ async fn two_relays_publish_each_event_in_order(server: Server) {
         })
         .collect();
     let written = Arc::new(std::sync::atomic::AtomicBool::new(false));
-    let relays: Vec<_> = [u32::MAX, 20]
+    let relays: Vec<_> = [u32::MAX, steps_of_a_life]
         .into_iter()
         .map(|lives_for| {
             // As in a process of its own, with a pool of its own.
-            let (db, bus, written) = (server.again("relays"), bus.clone(), written.clone());
+            let (db, bus, written) = (server.again(name), bus.clone(), written.clone());
             tokio::spawn(async move {
                 let start = || Relay::new("test", db.clone(), bus.clone(), clock, Arc::default());
                 let (mut relay, mut steps, mut deaths) = (start(), 0, 0);
@@ -292,12 +301,13 @@ async fn two_relays_publish_each_event_in_order(server: Server) {
     for relay in relays {
         deaths += relay.await.unwrap();
     }
-    assert!(deaths > 0);
+    assert_eq!(deaths > 0, steps_of_a_life < u32::MAX);
     let mut found: BTreeMap<String, Vec<i64>> = BTreeMap::new();
     let mut delivered = BTreeSet::new();
     for partition in 0..bus.end_offsets(Counted::TOPIC).unwrap().len() {
         for delivery in bus.read(Counted::TOPIC, u32::try_from(partition).unwrap(), 0, 10_000).await.unwrap() {
             if !delivered.insert(delivery.header("ce_id").unwrap().to_owned()) {
+                assert!(deaths > 0, "it was told twice: {delivery:?}");
                 continue;
             }
             let event = platform::schema::decode_json(&registry, &delivery.value).unwrap();
